@@ -1,0 +1,14 @@
+//! Memory and packet I/O of wraith-transport: one slab of slots, a lock-free pool over it, and sources that receive into it.
+
+#[cfg(not(loom))]
+pub mod error;
+pub mod memory;
+#[cfg(not(loom))]
+pub mod metrics;
+pub mod pool;
+mod sync;
+#[cfg(not(loom))]
+pub mod udp;
+
+#[cfg(not(loom))]
+pub use error::{Code, Error};

@@ -1,0 +1,190 @@
+//! Who holds a slot: one atomic word per slot, changed only by compare-and-swap.
+//!
+//! A word is `state` (bits 63..56), `owner` (bits 55..32) and `generation` (bits 31..0). The word is the only
+//! authority on ownership: whoever wins the exchange owns the slot's bytes, whoever loses must not touch them.
+
+use std::fmt;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a slot is being used for.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// At home: in the free list, or on its way there in the thread that released it.
+    Free = 0,
+    /// In an isolate's magazine or a thread's cache.
+    Cached = 1,
+    /// In the hands of user code.
+    Lent = 2,
+    /// Given to the kernel to receive into or to send from.
+    Posted = 3,
+    /// Used by a native operation that is under way; comes home when that completes.
+    Op = 4,
+    /// A ticket on its way to another holder.
+    Transit = 5,
+    /// Given back by a kernel queue that may still write to it.
+    Retiring = 6,
+    /// Lost by its holder; never used again because a forgotten view may still refer to it.
+    Quarantined = 7,
+}
+
+impl State {
+    /// Every state, in the order of their numbers.
+    pub const ALL: [State; 8] = [
+        State::Free,
+        State::Cached,
+        State::Lent,
+        State::Posted,
+        State::Op,
+        State::Transit,
+        State::Retiring,
+        State::Quarantined,
+    ];
+
+    /// The word in the lower case that audits and dumps use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Free => "free",
+            State::Cached => "cached",
+            State::Lent => "lent",
+            State::Posted => "posted",
+            State::Op => "op",
+            State::Transit => "transit",
+            State::Retiring => "retiring",
+            State::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// Who holds a slot: a number of 24 bits, given out by whoever registers holders.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner(u32);
+
+impl Owner {
+    /// Nobody: the owner of a free slot.
+    pub const NONE: Owner = Owner(0);
+    /// Rust code that holds a [`Buffer`](crate::Buffer).
+    pub const RUST: Owner = Owner(Owner::MASK);
+    const MASK: u32 = 0x00ff_ffff;
+
+    /// An owner with this number: 1 to 16,777,214. `None` outside of that: 0 is [`Owner::NONE`] and the
+    /// largest number is [`Owner::RUST`].
+    pub const fn new(number: u32) -> Option<Owner> {
+        if number == 0 || number >= Owner::MASK { None } else { Some(Owner(number)) }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Owner::NONE => f.write_str("nobody"),
+            Owner::RUST => f.write_str("rust"),
+            Owner(number) => write!(f, "owner {number}"),
+        }
+    }
+}
+
+/// A decoded word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What the slot is used for.
+    pub state: State,
+    /// Who holds it.
+    pub owner: Owner,
+    /// How often the slot has come home, modulo 2^32.
+    pub generation: u32,
+}
+
+impl fmt::Display for Holding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{}, {:?}, generation {}}}", self.state.name(), self.owner, self.generation)
+    }
+}
+
+impl Holding {
+    const fn encode(self) -> u64 {
+        (self.state as u64) << 56 | (self.owner.0 as u64) << 32 | self.generation as u64
+    }
+
+    const fn decode(word: u64) -> Holding {
+        let state = match (word >> 56) as u8 {
+            0 => State::Free,
+            1 => State::Cached,
+            2 => State::Lent,
+            3 => State::Posted,
+            4 => State::Op,
+            5 => State::Transit,
+            6 => State::Retiring,
+            // Only `encode` makes words, so this is 7.
+            _ => State::Quarantined,
+        };
+        Holding { state, owner: Owner((word >> 32) as u32 & Owner::MASK), generation: word as u32 }
+    }
+}
+
+/// The words of all slots of one slab.
+pub struct OwnerTable {
+    words: Box<[AtomicU64]>,
+}
+
+impl OwnerTable {
+    /// A table of `count` free slots of generation 0.
+    pub fn new(count: u32) -> OwnerTable {
+        OwnerTable { words: (0..count).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// How many slots the table has.
+    pub fn count(&self) -> u32 {
+        self.words.len() as u32
+    }
+
+    /// The slot's word as it is now; another thread may change it at once. `None`: no such slot.
+    pub fn load(&self, slot: u32) -> Option<Holding> {
+        // Acquire: who sees a slot come home in a scan also sees what was done to it before.
+        self.words.get(slot as usize).map(|word| Holding::decode(word.load(Ordering::Acquire)))
+    }
+
+    /// Hands the slot from one holder to the next and returns the new word's generation: the old one, or the
+    /// next when `to` is [`State::Free`].
+    ///
+    /// # Errors
+    /// The word that was found when it is not `from`'s; nothing has been changed then. `None`: no such slot.
+    pub fn exchange(
+        &self,
+        slot: u32,
+        from: (State, Owner),
+        to: (State, Owner),
+    ) -> Result<u32, Option<Holding>> {
+        let word = self.words.get(slot as usize).ok_or(None)?;
+        // Relaxed: only a guess for the exchange below, which decides.
+        let found = word.load(Ordering::Relaxed);
+        let holding = Holding::decode(found);
+        if (holding.state, holding.owner) != from {
+            return Err(Some(holding));
+        }
+        let generation = match to.0 {
+            State::Free => holding.generation.wrapping_add(1),
+            _ => holding.generation,
+        };
+        let wanted = Holding { state: to.0, owner: to.1, generation }.encode();
+        // Release: what the old holder did to the bytes comes before the hand-over. Acquire: the new holder
+        // sees it. A failed exchange hands nothing over, its word is only reported: Relaxed. It is not tried
+        // again: a word that changed under a rightful holder means that it was not the rightful holder.
+        match word.compare_exchange(found, wanted, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Ok(generation),
+            Err(now) => Err(Some(Holding::decode(now))),
+        }
+    }
+}
+
+impl fmt::Debug for OwnerTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnerTable").field("count", &self.count()).finish()
+    }
+}

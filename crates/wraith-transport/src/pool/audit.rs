@@ -1,0 +1,73 @@
+//! The law, checked: at a quiet point every slot has one holder and the sum is the capacity.
+
+use crate::memory::owner::{OwnerTable, State};
+
+/// Who holds how many slots, from a scan of the owner table, beside the length of the free list.
+///
+/// Exact at a quiet point. While other threads work the scan sees different slots at different times and may
+/// report problems that are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Slots in the pool.
+    pub capacity: u32,
+    /// Slots at home.
+    pub free: u32,
+    /// Slots in magazines and thread caches.
+    pub cached: u32,
+    /// Slots lent to user code.
+    pub lent: u32,
+    /// Slots given to the kernel.
+    pub posted: u32,
+    /// Slots used by native operations under way.
+    pub op: u32,
+    /// Slots on their way between holders.
+    pub transit: u32,
+    /// Slots that a kernel queue may still write to.
+    pub retiring: u32,
+    /// Slots lost by their holders and never used again.
+    pub quarantined: u32,
+    /// Length of the free list.
+    pub queued: u32,
+    /// What does not add up, in words; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+impl Audit {
+    /// Scans the table. Cost: one load per slot.
+    pub(super) fn of(table: &OwnerTable, queued: u32) -> Audit {
+        let mut audit = Audit { capacity: table.count(), queued, ..Audit::default() };
+        for slot in 0..table.count() {
+            let Some(holding) = table.load(slot) else { continue };
+            let (counter, at_home) = match holding.state {
+                State::Free => (&mut audit.free, true),
+                State::Cached => (&mut audit.cached, false),
+                State::Lent => (&mut audit.lent, false),
+                State::Posted => (&mut audit.posted, false),
+                State::Op => (&mut audit.op, false),
+                State::Transit => (&mut audit.transit, false),
+                State::Retiring => (&mut audit.retiring, false),
+                State::Quarantined => (&mut audit.quarantined, false),
+            };
+            *counter += 1;
+            let nobodys = holding.owner == crate::memory::Owner::NONE;
+            if nobodys != at_home {
+                audit.problems.push(format!("slot {slot} is {holding}"));
+            }
+        }
+        if audit.free != queued {
+            audit.problems.push(format!("{} slots are free, {queued} are in the free list", audit.free));
+        }
+        audit
+    }
+
+    /// The slots of all states together.
+    pub fn total(&self) -> u32 {
+        let Audit { free, cached, lent, posted, op, transit, retiring, quarantined, .. } = self;
+        free + cached + lent + posted + op + transit + retiring + quarantined
+    }
+
+    /// Whether the sum is the capacity, the free list holds exactly the free slots, and nothing else is wrong.
+    pub fn is_ok(&self) -> bool {
+        self.problems.is_empty() && self.total() == self.capacity && self.queued == self.free
+    }
+}

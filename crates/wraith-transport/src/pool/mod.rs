@@ -1,0 +1,18 @@
+//! The pool: a lock-free free list of slots over one slab, and the buffers that are lent from it.
+//!
+//! [`PoolCore`] is what sources and bindings build on; [`BufferPool`] is the guide's API over it.
+
+#[cfg(not(loom))]
+mod audit;
+#[cfg(not(loom))]
+mod core;
+#[cfg(not(loom))]
+mod free_list;
+// Public for the loom model in `tests/pool_loom.rs` alone.
+#[doc(hidden)]
+pub mod protocol;
+
+#[cfg(not(loom))]
+pub use self::audit::Audit;
+#[cfg(not(loom))]
+pub use self::core::PoolCore;
