@@ -1,0 +1,75 @@
+// npm run test:deep: what takes too long for every change. Reports like npm test, and ends within 45 minutes.
+
+import { buildAll, cargo, suite } from './lib/checks.mjs'
+import { oneCheck } from './lib/counts.mjs'
+import { cache } from './lib/paths.mjs'
+import { firstLine } from './lib/process.mjs'
+import { majors } from './lib/runtimes.mjs'
+import { runSteps } from './lib/steps.mjs'
+
+const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`
+const INSTALL_NIGHTLY = 'rustup toolchain install nightly --profile minimal'
+
+const loom = cargo([['test', '--package', 'wraith-transport', '--release', '--test', 'pool_loom']], {
+  RUSTFLAGS: '--cfg loom',
+  CARGO_TARGET_DIR: cache('target-loom'),
+  // The model is what takes the time, not the code: a quick link is worth more than link-time optimisation.
+  CARGO_PROFILE_RELEASE_LTO: 'off',
+  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
+  CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS: 'true',
+})
+
+const underAddressSanitizer = cargo(
+  [
+    ['+nightly', 'test', '--target', TARGET, '--no-fail-fast', '--lib', '--tests'].concat(
+      ['wraith-core', 'wraith-transport'].flatMap((crate) => ['--package', crate]),
+    ),
+  ],
+  { RUSTFLAGS: '-Zsanitizer=address', CARGO_TARGET_DIR: cache('target-asan'), WRAITH_SANITIZER: 'address' },
+)
+
+/** Without the nightly, CI fails; a developer is told what to install. */
+async function addressSanitizer(timeoutMs) {
+  if (firstLine('cargo', ['+nightly', '--version']) !== undefined) return underAddressSanitizer(timeoutMs)
+  const detail = `the nightly tool chain is missing; run: ${INSTALL_NIGHTLY}`
+  return process.env.CI === 'true' ? oneCheck(false, detail) : { passed: 0, failed: 0, detail, notRun: true }
+}
+
+const steps = [
+  {
+    name: 'build',
+    title: 'the addon (release) and the TypeScript',
+    limitSeconds: 900,
+    minimum: 2,
+    always: true,
+    run: buildAll,
+  },
+  ...majors.map((major) => ({
+    name: `vitest-${major}`,
+    title: `TypeScript suite on Node.js ${major}`,
+    limitSeconds: 420,
+    minimum: 50,
+    run: suite('suite', { major, label: `suite-${major}` }),
+  })),
+  {
+    name: 'loom',
+    title: "every interleaving of the owner word's protocol",
+    limitSeconds: 600,
+    run: loom,
+  },
+  {
+    name: 'asan',
+    title: 'Rust tests under AddressSanitizer',
+    limitSeconds: 600,
+    minimum: 20,
+    run: addressSanitizer,
+  },
+  {
+    name: 'storms',
+    title: 'storms and soak: long runs of the TypeScript API',
+    limitSeconds: 900,
+    run: suite('deep'),
+  },
+]
+
+await runSteps('test:deep', steps, { args: process.argv.slice(2), totalSeconds: 45 * 60 })
