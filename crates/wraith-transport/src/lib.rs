@@ -6,9 +6,13 @@ pub mod memory;
 #[cfg(not(loom))]
 pub mod metrics;
 pub mod pool;
+#[cfg(not(loom))]
+pub mod sizing;
 mod sync;
 #[cfg(not(loom))]
 pub mod udp;
 
 #[cfg(not(loom))]
 pub use error::{Code, Error};
+#[cfg(not(loom))]
+pub use pool::{Buffer, BufferPool};

@@ -1,10 +1,10 @@
 //! The memory under the pool: one region of equal slots, and one word per slot that says who holds it.
 
-pub mod owner;
 #[cfg(not(loom))]
 mod available;
 #[cfg(not(loom))]
 mod map;
+pub mod owner;
 #[cfg(not(loom))]
 pub mod slab;
 

@@ -64,14 +64,17 @@ pub struct Owner(u32);
 impl Owner {
     /// Nobody: the owner of a free slot.
     pub const NONE: Owner = Owner(0);
-    /// Rust code that holds a [`Buffer`](crate::Buffer).
+    /// Rust code that keeps slot numbers, other than a [`Buffer`](crate::Buffer).
     pub const RUST: Owner = Owner(Owner::MASK);
+    /// A [`Buffer`](crate::Buffer). It hands out references to its bytes, so nobody else may take its
+    /// slot: the public methods of the pool refuse this owner.
+    pub(crate) const BUFFER: Owner = Owner(Owner::MASK - 1);
     const MASK: u32 = 0x00ff_ffff;
 
-    /// An owner with this number: 1 to 16,777,214. `None` outside of that: 0 is [`Owner::NONE`] and the
-    /// largest number is [`Owner::RUST`].
+    /// An owner with this number: 1 to 16,777,213. `None` outside of that: 0 is [`Owner::NONE`], the largest
+    /// numbers are the library's own.
     pub const fn new(number: u32) -> Option<Owner> {
-        if number == 0 || number >= Owner::MASK { None } else { Some(Owner(number)) }
+        if number == 0 || number >= Owner::BUFFER.0 { None } else { Some(Owner(number)) }
     }
 
     /// The number.
@@ -85,6 +88,7 @@ impl fmt::Debug for Owner {
         match *self {
             Owner::NONE => f.write_str("nobody"),
             Owner::RUST => f.write_str("rust"),
+            Owner::BUFFER => f.write_str("a Buffer"),
             Owner(number) => write!(f, "owner {number}"),
         }
     }

@@ -1,5 +1,8 @@
-//! Counters: native, padded, per thread, merged when they are read.
+//! What pools count, and the guide's warning thresholds.
 
-/// What a pool counts.
-#[derive(Debug, Default)]
-pub struct PoolMetrics {}
+pub(crate) mod counter;
+mod monitor;
+mod snapshot;
+
+pub use monitor::{Crossing, Monitor, Observed, Threshold};
+pub use snapshot::{Counter, PoolMetrics, PoolSnapshot};

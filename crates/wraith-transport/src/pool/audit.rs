@@ -1,6 +1,6 @@
 //! The law, checked: at a quiet point every slot has one holder and the sum is the capacity.
 
-use crate::memory::owner::{OwnerTable, State};
+use crate::memory::{Owner, OwnerTable, State};
 
 /// Who holds how many slots, from a scan of the owner table, beside the length of the free list.
 ///
@@ -38,19 +38,20 @@ impl Audit {
         let mut audit = Audit { capacity: table.count(), queued, ..Audit::default() };
         for slot in 0..table.count() {
             let Some(holding) = table.load(slot) else { continue };
-            let (counter, at_home) = match holding.state {
-                State::Free => (&mut audit.free, true),
-                State::Cached => (&mut audit.cached, false),
-                State::Lent => (&mut audit.lent, false),
-                State::Posted => (&mut audit.posted, false),
-                State::Op => (&mut audit.op, false),
-                State::Transit => (&mut audit.transit, false),
-                State::Retiring => (&mut audit.retiring, false),
-                State::Quarantined => (&mut audit.quarantined, false),
+            let nobodys = holding.owner == Owner::NONE;
+            let (counter, right) = match holding.state {
+                State::Free => (&mut audit.free, nobodys),
+                State::Cached => (&mut audit.cached, !nobodys),
+                State::Lent => (&mut audit.lent, !nobodys),
+                State::Posted => (&mut audit.posted, !nobodys),
+                State::Op => (&mut audit.op, !nobodys),
+                // Between holders, or past them: an owner is possible, not needed.
+                State::Transit => (&mut audit.transit, true),
+                State::Retiring => (&mut audit.retiring, true),
+                State::Quarantined => (&mut audit.quarantined, true),
             };
             *counter += 1;
-            let nobodys = holding.owner == crate::memory::Owner::NONE;
-            if nobodys != at_home {
+            if !right {
                 audit.problems.push(format!("slot {slot} is {holding}"));
             }
         }

@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
 use super::audit::Audit;
 use super::protocol::{Protocol, Refused};
 use crate::memory::{Dirty, Holding, MemoryOptions, Owner, Slab, State};
-use crate::metrics::PoolMetrics;
+use crate::metrics::{Counter, PoolMetrics, PoolSnapshot};
 use crate::{Code, Error};
 
 /// A slab and who holds its slots. Every method may be called from any thread; none takes a lock unless a
@@ -18,6 +19,8 @@ pub struct PoolCore {
     slab: Arc<Slab>,
     protocol: Protocol<ArrayQueue<u32>>,
     metrics: PoolMetrics,
+    /// Buffers alive that were allocated outside of the slab.
+    fallbacks: AtomicU32,
 }
 
 impl PoolCore {
@@ -29,9 +32,9 @@ impl PoolCore {
         PoolCore::with_waiting(buffer_size, capacity, options, false)
     }
 
-    /// As [`PoolCore::new`]; `may_wait` makes [`PoolCore::pop_wait`] possible and every release dearer by a
+    /// As [`PoolCore::new`]; `may_wait` makes [`PoolCore::wait_buffer`] possible and every release dearer by a
     /// fence.
-    pub fn with_waiting(
+    pub(super) fn with_waiting(
         buffer_size: usize,
         capacity: u32,
         options: &MemoryOptions,
@@ -39,7 +42,12 @@ impl PoolCore {
     ) -> Result<Arc<PoolCore>, Error> {
         let slab = Arc::new(Slab::new(buffer_size, capacity, options)?);
         let protocol = Protocol::new(capacity, ArrayQueue::new(capacity as usize), may_wait);
-        Ok(Arc::new(PoolCore { slab, protocol, metrics: PoolMetrics::default() }))
+        Ok(Arc::new(PoolCore {
+            slab,
+            protocol,
+            metrics: PoolMetrics::default(),
+            fallbacks: AtomicU32::new(0),
+        }))
     }
 
     /// The memory. A clone of the `Arc` keeps it valid beyond the pool.
@@ -63,10 +71,10 @@ impl PoolCore {
     }
 
     /// Takes a free slot, full of zeros unless its last holder opted out of clearing. `None`: there is none,
-    /// or the pool is closed.
+    /// the pool is closed, or `to` is [`State::Free`].
     #[inline]
     pub fn pop(&self, to: (State, Owner)) -> Option<u32> {
-        self.protocol.pop(to)
+        if reserved(to) { None } else { self.protocol.pop(to) }
     }
 
     /// Takes free slots until `out` is full or there are no more; returns how many.
@@ -80,21 +88,17 @@ impl PoolCore {
         taken
     }
 
-    /// Takes a free slot and blocks while there is none. `None`: the pool is closed.
-    ///
-    /// # Panics
-    /// When the pool was not made by [`PoolCore::with_waiting`] with `may_wait`.
-    pub fn pop_wait(&self, to: (State, Owner)) -> Option<u32> {
-        self.protocol.pop_wait(to)
-    }
-
     /// Hands a slot from one holder to the next without going home; returns its generation.
     ///
     /// # Errors
     /// [`Code::StaleBuffer`]: the slot is not held as `from` says. [`Code::Internal`]: no such slot, or one
-    /// side is [`State::Free`] (only pop and push cross that border). Nothing has been changed.
+    /// side is [`State::Free`] (only pop and push cross that border) or a [`Buffer`](crate::Buffer) (which
+    /// lends references to its bytes). Nothing has been changed.
     #[inline]
     pub fn exchange(&self, slot: u32, from: (State, Owner), to: (State, Owner)) -> Result<u32, Error> {
+        if reserved(from) || reserved(to) {
+            return Err(self.refusal(slot, from, to, self.holding(slot)));
+        }
         self.protocol.exchange(slot, from, to).map_err(|found| self.refusal(slot, from, to, found))
     }
 
@@ -105,10 +109,35 @@ impl PoolCore {
     /// As [`PoolCore::exchange`]; no byte has been touched then.
     #[inline]
     pub fn push(&self, slot: u32, from: (State, Owner), dirty: Dirty) -> Result<(), Error> {
+        if reserved(from) {
+            return Err(self.refusal(slot, from, HOME, self.holding(slot)));
+        }
+        self.bring_home(slot, from, dirty)
+    }
+
+    /// Takes a slot for a [`Buffer`](crate::Buffer).
+    #[inline]
+    pub(super) fn pop_buffer(&self) -> Option<u32> {
+        self.protocol.pop((State::Lent, Owner::BUFFER))
+    }
+
+    /// As [`PoolCore::pop_buffer`]; blocks while there is no free slot. `None`: the pool is closed.
+    pub(super) fn wait_buffer(&self) -> Option<u32> {
+        self.protocol.pop_wait((State::Lent, Owner::BUFFER))
+    }
+
+    /// Brings the slot of a [`Buffer`](crate::Buffer) home, which is being dropped.
+    #[inline]
+    pub(super) fn push_buffer(&self, slot: u32, dirty: Dirty) -> Result<(), Error> {
+        self.bring_home(slot, (State::Lent, Owner::BUFFER), dirty)
+    }
+
+    #[inline]
+    fn bring_home(&self, slot: u32, from: (State, Owner), dirty: Dirty) -> Result<(), Error> {
         // SAFETY: the protocol calls this after it has taken the slot and before anybody can pop it.
         let clear = || unsafe { self.slab.clear(slot, dirty) };
         self.protocol.push(slot, from, clear).map_err(|refused| match refused {
-            Refused::NotYours(found) => self.refusal(slot, from, (State::Free, Owner::NONE), found),
+            Refused::NotYours(found) => self.refusal(slot, from, HOME, found),
             Refused::Full => {
                 Error::new(Code::Internal, format!("Slot {slot} came home twice: the free list is full"))
             }
@@ -123,8 +152,14 @@ impl PoolCore {
     /// Brings home, zeroed, every slot that a dead owner had cached, lent or posted; returns how many. Slots in
     /// op and transit stay: whoever completes or adopts them brings them home. Cost: one load per slot.
     pub fn reclaim(&self, owner: Owner) -> u32 {
+        if reserved((State::Lent, owner)) {
+            return 0;
+        }
         // SAFETY: as in `push`.
-        self.protocol.reclaim(owner, |slot| unsafe { self.slab.clear(slot, Dirty::All) })
+        let clear = |slot| unsafe { self.slab.clear(slot, Dirty::All) };
+        let home = self.protocol.reclaim(owner, clear);
+        self.metrics.add(Counter::Reclaimed, u64::from(home));
+        home
     }
 
     /// Counts who holds what. Exact at a quiet point. Cost: one load per slot.
@@ -143,6 +178,23 @@ impl PoolCore {
         self.protocol.is_closed()
     }
 
+    /// The counters and gauges at this moment.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        PoolSnapshot {
+            capacity_slots: self.capacity(),
+            available_slots: self.available(),
+            buffer_size_bytes: self.buffer_size(),
+            memory_bytes: self.slab.info().bytes,
+            fallbacks_alive: self.fallbacks.load(Ordering::Relaxed),
+            ..PoolSnapshot::count(&self.metrics)
+        }
+    }
+
+    /// Buffers alive that were allocated outside of the slab.
+    pub(super) fn fallbacks(&self) -> &AtomicU32 {
+        &self.fallbacks
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &PoolMetrics {
         &self.metrics
@@ -155,9 +207,20 @@ impl PoolCore {
             let what = format!("There is no slot {slot} in a pool of {} ({step})", self.capacity());
             return Error::new(Code::Internal, what);
         };
+        // When the word is the expected one, the step itself is not allowed.
         let code = if (found.state, found.owner) == from { Code::Internal } else { Code::StaleBuffer };
         Error::new(code, format!("Slot {slot} is {found} and cannot go {step}"))
     }
+}
+
+/// The word of a slot at home.
+const HOME: (State, Owner) = (State::Free, Owner::NONE);
+
+/// Whether a holder is not for callers to name: slots at home belong to the free list, and a `Buffer` lends
+/// references to its bytes, so safe code must not be able to take its slot from it.
+#[inline]
+fn reserved((state, owner): (State, Owner)) -> bool {
+    state == State::Free || owner == Owner::BUFFER
 }
 
 impl fmt::Debug for PoolCore {

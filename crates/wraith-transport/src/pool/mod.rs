@@ -5,9 +5,16 @@
 #[cfg(not(loom))]
 mod audit;
 #[cfg(not(loom))]
+mod buffer;
+#[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
 mod free_list;
+#[cfg(not(loom))]
+mod policy;
+#[cfg(not(loom))]
+#[expect(clippy::module_inception, reason = "the file of BufferPool is named after it")]
+mod pool;
 // Public for the loom model in `tests/pool_loom.rs` alone.
 #[doc(hidden)]
 pub mod protocol;
@@ -15,4 +22,10 @@ pub mod protocol;
 #[cfg(not(loom))]
 pub use self::audit::Audit;
 #[cfg(not(loom))]
+pub use self::buffer::{Buffer, Releasable};
+#[cfg(not(loom))]
 pub use self::core::PoolCore;
+#[cfg(not(loom))]
+pub use self::policy::{Builder, Exhausted};
+#[cfg(not(loom))]
+pub use self::pool::BufferPool;
