@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { CliUsageError, parseArguments } from '../../ts/cli/arguments.ts'
+import { planFor } from '../../ts/cli/demo/plan.ts'
+
+test.each([
+  [[], { name: 'help' }],
+  [['--help'], { name: 'help' }],
+  [['--version'], { name: 'version' }],
+  [['demo'], { name: 'demo', seconds: 30, json: false }],
+  [['demo', '--json', '--seconds', '3'], { name: 'demo', seconds: 3, json: true }],
+  [['demo', '--seconds=600'], { name: 'demo', seconds: 600, json: false }],
+  [['demo', '--seconds', '3', '--help'], { name: 'demo-help' }],
+])('%j is understood', (args, command) => {
+  expect(parseArguments(args)).toEqual(command)
+})
+
+test.each([
+  [['dmeo'], "'dmeo'"],
+  [['--verbose'], "'--verbose'"],
+  [['-x'], "'-x'"],
+  [['demo', '--sekonds', '3'], "'--sekonds'"],
+  [['demo', '--toString'], "'--toString'"],
+  [['demo', 'fast'], "'fast'"],
+  [['demo', '--json=yes'], "'--json'"],
+  [['demo', '--seconds'], "'--seconds'"],
+  [['demo', '--seconds='], '--seconds'],
+  [['demo', '--seconds', '0'], '--seconds'],
+  [['demo', '--seconds', '1.5'], '--seconds'],
+  [['demo', '--seconds', 'NaN'], '--seconds'],
+  [['demo', '--seconds', '601'], '--seconds'],
+  [['demo', '--seconds=-1'], '--seconds'],
+])('%j is refused by name, with one thing to do', (args, named) => {
+  const parsing = (): unknown => parseArguments(args)
+  expect(parsing).toThrow(CliUsageError)
+  expect(parsing).toThrow(named)
+  expect(parsing).toThrow(/Try /)
+})
+
+test.each([20, 30, 60, 600])(
+  'a plan for %d seconds takes about that long and runs each side twice or more',
+  (seconds) => {
+    const plan = planFor(seconds, 4 << 20)
+    const measured = plan.rows.reduce((total, row) => total + row.durationMs, 0) * 2 * plan.rounds
+    expect(plan.rounds).toBeGreaterThanOrEqual(2)
+    expect(measured).toBeLessThan(seconds * 1000)
+    expect(measured).toBeGreaterThan(seconds * 1000 * 0.3)
+  },
+)
+
+test('the rows are two kinds of work at three loads, and one with a large buffer where there is one', () => {
+  expect(planFor(30, undefined).rows.map((row) => [row.work, row.rate])).toEqual([
+    ['count', 1_000],
+    ['count', 10_000],
+    ['count', undefined],
+    ['parse', 1_000],
+    ['parse', 10_000],
+    ['parse', undefined],
+  ])
+  expect(planFor(30, 1 << 22).rows.at(-1)).toMatchObject({ work: 'count', recvBufferSize: 1 << 22 })
+})

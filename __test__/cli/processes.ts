@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../dist/ts/cli/main.js', import.meta.url))
+
+/** A run of the command line tool whose processes can be told from all others. */
+export class Run {
+  readonly #mark = `WRAITH_TEST_RUN=${randomUUID()}`
+  readonly child: ChildProcess
+  stdout = ''
+  stderr = ''
+
+  constructor(args: readonly string[]) {
+    const [name = '', value = ''] = this.#mark.split('=')
+    this.child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, [name]: value },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.child.stdout?.on('data', (chunk: Buffer) => {
+      this.stdout += chunk
+    })
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr += chunk
+    })
+  }
+
+  /** The exit code once everything was read. */
+  async end(): Promise<number | null> {
+    const [code] = (await once(this.child, 'close')) as [number | null]
+    return code
+  }
+
+  /** Waits until standard error says `text`. */
+  async says(text: string): Promise<void> {
+    while (!this.stderr.includes(text)) {
+      if (this.child.exitCode !== null) throw new Error(`ended before saying ${text}: ${this.stderr}`)
+      await once(this.child.stderr as NodeJS.ReadableStream, 'data')
+    }
+  }
+
+  /** Ids of the processes of this run that exist now: they have inherited its environment. */
+  processes(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((name) => environmentOf(name).includes(this.#mark))
+      .map(Number)
+  }
+}
+
+/** Empty for processes that are gone, or not ours. */
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1')
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,99 @@
+import type { Machine } from './machine.js'
+import type { ForgottenGuard, Side } from './messages.js'
+import { headline, type RowResult, type SideResult } from './result.js'
+import { significant } from './statistics.js'
+
+/** One row of one side. What could not be measured is `null`. */
+export interface JsonRow {
+  /** Packets a second, or `"full"`. */
+  rate: number | 'full'
+  work: 'count' | 'parse'
+  runs: number
+  recvBufferBytes: number
+  offered: number
+  sent: number
+  received: number
+  droppedByKernel: number
+  unaccounted: number
+  equalTotals: boolean
+  packetsPerCpuSecond: number | null
+  cpuNsPerPacket: number | null
+  heapBytesPerPacket: number | null
+  gc: { count: number; totalMs: number; maxMs: number }
+  latencyUs: { p50: number | null; p99: number | null }
+  sentPerSecond: number | null
+}
+
+export interface JsonSide {
+  library: string
+  rows: JsonRow[]
+}
+
+/** The last line of `demo --json`. Ratios are wraith over dgram at full rate with the stock receive buffer. */
+export interface JsonReport {
+  dgram: JsonSide & { machine: Machine }
+  wraith: JsonSide & { forgottenGuard: { frame: string; source: string } }
+  ratio: {
+    packetsPerCpuSecond: number | null
+    heapBytesPerPacket: number | null
+    /** Garbage-collection time for the same number of packets; `null` when dgram's runs saw no collection. */
+    gcTime: number | null
+  }
+}
+
+export function jsonReport(
+  rows: readonly RowResult[],
+  machine: Machine,
+  forgotten: ForgottenGuard,
+): JsonReport {
+  const ratio = headline(rows)
+  return {
+    dgram: { library: `node:dgram of Node ${machine.node}`, machine, rows: side(rows, 'dgram') },
+    wraith: {
+      library: `wraith-transport ${machine.library}`,
+      rows: side(rows, 'wraith'),
+      forgottenGuard: { frame: forgotten.frame, source: forgotten.source },
+    },
+    ratio: {
+      packetsPerCpuSecond: round(ratio.packetsPerCpuSecond),
+      heapBytesPerPacket: round(ratio.heapBytesPerPacket),
+      gcTime: round(ratio.gcTime),
+    },
+  }
+}
+
+function side(rows: readonly RowResult[], name: Side): JsonRow[] {
+  return rows.flatMap((result) => {
+    const own = result[name]
+    return own === undefined ? [] : [row(result, own)]
+  })
+}
+
+function row({ row: { rate, work } }: RowResult, of: SideResult): JsonRow {
+  return {
+    rate: rate ?? 'full',
+    work,
+    runs: of.runs,
+    recvBufferBytes: of.recvBufferSize,
+    offered: of.offered,
+    sent: of.sent,
+    received: of.received,
+    droppedByKernel: of.dropped,
+    unaccounted: of.unaccounted,
+    equalTotals: of.mismatches.length === 0,
+    packetsPerCpuSecond: round(of.packetsPerCpuSecond),
+    cpuNsPerPacket: round(of.cpuNsPerPacket),
+    heapBytesPerPacket: round(of.heapBytesPerPacket),
+    gc: {
+      count: of.collections,
+      totalMs: significant(of.pausedMs, 4),
+      maxMs: significant(of.longestPauseMs, 4),
+    },
+    latencyUs: { p50: round(of.p50Us), p99: round(of.p99Us) },
+    sentPerSecond: round(of.sentPerSecond),
+  }
+}
+
+function round(value: number | undefined): number | null {
+  return value === undefined ? null : significant(value, 4)
+}

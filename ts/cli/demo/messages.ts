@@ -1,0 +1,128 @@
+import type { ContentTotals } from './datagrams.js'
+import type { HeapUse } from './heap.js'
+import type { Tallied, Work } from './tally.js'
+
+/** What the orchestrating process and its children say to each other; one request at a time, answered in order. */
+
+export const SIDES = ['dgram', 'wraith'] as const
+/** Who moves the packets: `node:dgram` or this library. */
+export type Side = (typeof SIDES)[number]
+
+export interface OpenReceiver {
+  do: 'open'
+  side: Side
+  work: Work
+  /** Asked of the kernel; `undefined` leaves the machine's default. */
+  recvBufferSize: number | undefined
+  epochNs: bigint
+  maxPackets: number
+  latencyEvery: number
+}
+
+export interface Opened {
+  port: number
+  recvBufferSize: number
+}
+
+/** Do nothing for a while: lets the warm-up's compiling and collecting end, and measures what idling costs. */
+export interface Rest {
+  do: 'rest'
+  ms: number
+}
+
+export interface Rested {
+  /** Nanoseconds of CPU time a second that the process uses doing nothing. */
+  idleCpuNsPerSecond: number
+}
+
+/** The measurement is over: wait until all that was sent is received or dropped, then answer and stop. */
+export interface Finish {
+  do: 'finish'
+  /** Datagrams and end marks that were sent since the generation began. */
+  sent: number
+}
+
+export interface Received extends Tallied {
+  /** Datagrams and marks that the kernel dropped; `undefined` where nobody counts them. */
+  dropped: number | undefined
+  /** The same from `/proc/net/udp`, for comparison. */
+  droppedByProc: number | undefined
+  cpuNs: number
+  wallNs: number
+  heap: HeapUse
+}
+
+export type ReceiverRequest = OpenReceiver | Rest | Finish
+
+/** Said unasked by a receiver when an end mark arrives. */
+export interface EndSeen {
+  event: 'end'
+}
+
+/** Which socket the sender sends with. */
+export type OutletName = 'dgram' | 'UdpSocket'
+
+export interface Calibrate {
+  do: 'calibrate'
+  ms: number
+}
+
+/** Datagrams a second through each outlet. */
+export type Calibrated = Record<OutletName, number>
+
+export interface Attach {
+  do: 'attach'
+  port: number
+  outlet: OutletName
+  epochNs: bigint
+}
+
+export interface Stream {
+  do: 'stream'
+  generation: number
+  /** Datagrams a second, evenly spread; `undefined`: as fast as it goes. */
+  rate: number | undefined
+  durationMs: number
+  maxPackets: number
+}
+
+export interface Streamed {
+  /** Datagrams that were due (or tried, at full rate). */
+  offered: number
+  sent: number
+  /** What those that were sent add up to. */
+  totals: ContentTotals
+  sequenceSum: number
+  wallNs: number
+  /** How late the latest packet left, against its schedule. */
+  latestNs: number
+}
+
+/** Send one more end mark. */
+export interface MarkEnd {
+  do: 'mark'
+  generation: number
+}
+
+export interface Detach {
+  do: 'detach'
+}
+
+export type SenderRequest = Calibrate | Attach | Stream | MarkEnd | Detach
+
+/** The line where a forgotten guard was acquired. */
+export interface ForgottenGuard {
+  /** The library's report, as text. */
+  report: string
+  /** The frame of the report that lies in the demo. */
+  frame: string
+  /** That line of the program. */
+  source: string
+}
+
+export type Request = ReceiverRequest | SenderRequest | { do: 'forget' }
+
+export interface Reply {
+  value?: unknown
+  error?: string
+}

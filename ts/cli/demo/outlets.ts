@@ -1,0 +1,71 @@
+import dgram from 'node:dgram'
+import { once } from 'node:events'
+import { UdpSocket } from '../../../index.js'
+import type { OutletName } from './messages.js'
+
+/** A socket that sends to one port of this machine. */
+export interface Outlet {
+  /** Sends datagram `sequence`. False: the socket is full, nothing was sent; wait for {@link writable}. */
+  send(datagram: Uint8Array, sequence: number): boolean
+  writable(): Promise<void>
+  /** Waits for sends under way, then says which sequence numbers were refused since the last call. */
+  takeFailed(): Promise<number[]>
+  close(): void
+}
+
+const LOOPBACK = '127.0.0.1'
+
+export function openOutlet(name: OutletName, port: number): Promise<Outlet> {
+  return name === 'dgram' ? openDgram(port) : openWraith(port)
+}
+
+async function openDgram(port: number): Promise<Outlet> {
+  const socket = dgram.createSocket('udp4')
+  socket.connect(port, LOOPBACK)
+  await once(socket, 'connect')
+  let failed: number[] = []
+  let pending = 0
+  let settled: (() => void) | undefined
+  return {
+    send(datagram, sequence) {
+      pending++
+      socket.send(datagram, (error) => {
+        if (error) failed.push(sequence)
+        if (--pending === 0) settled?.()
+      })
+      return true
+    },
+    writable: () => Promise.resolve(),
+    async takeFailed() {
+      if (pending > 0) await new Promise<void>((resolve) => (settled = resolve))
+      settled = undefined
+      const taken = failed
+      failed = []
+      return taken
+    },
+    close: () => socket.close(),
+  }
+}
+
+async function openWraith(port: number): Promise<Outlet> {
+  const socket = await UdpSocket.bind({ address: LOOPBACK, port: 0 })
+  await socket.connect(port, LOOPBACK)
+  let failed: number[] = []
+  return {
+    send(datagram, sequence) {
+      try {
+        return socket.send(datagram)
+      } catch {
+        failed.push(sequence)
+        return true
+      }
+    },
+    writable: () => new Promise((resolve) => socket.once('drain', () => resolve())),
+    takeFailed() {
+      const taken = failed
+      failed = []
+      return Promise.resolve(taken)
+    },
+    close: () => socket.close(),
+  }
+}

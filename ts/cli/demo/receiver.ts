@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Clock } from './clock.js'
+import { HeapMeter, type HeapUse } from './heap.js'
+import { kernelDrops } from './kernel-drops.js'
+import type { EndSeen, Opened, OpenReceiver, Received, Request, Rested } from './messages.js'
+import { say, serve } from './service.js'
+import { open, type Source } from './sources.js'
+import { Tally } from './tally.js'
+
+/**
+ * The receiver process: one socket, one measurement. The measured time begins with the first packet of the generation
+ * and ends with its end mark, both read in the handler, so that talking to the parent is outside of it.
+ */
+
+/** After the end mark nothing is under way any more; this is for a kernel whose counters lag behind. */
+const SETTLE_MS = 1_000
+const LIFETIME_MS = 120_000
+
+class Measurement {
+  readonly #tally: Tally
+  readonly #heap = new HeapMeter()
+  #source: Source | undefined
+  #cpuAtBegin = process.cpuUsage()
+  #beganAt = 0
+  #cpuNs = 0
+  #wallNs = 0
+  #heapUse: HeapUse | undefined
+  #droppedBefore: number | undefined
+  #droppedByProcBefore: number | undefined
+
+  constructor(request: OpenReceiver) {
+    this.#tally = new Tally({
+      work: request.work,
+      clock: new Clock(request.epochNs),
+      maxPackets: request.maxPackets,
+      latencyEvery: request.latencyEvery,
+      onBegin: () => this.#begin(),
+      onEnd: () => this.#end(),
+    })
+  }
+
+  async open(request: OpenReceiver): Promise<Opened> {
+    const tally = this.#tally
+    this.#source = await open(request.side, request.recvBufferSize, (bytes) => tally.datagram(bytes))
+    return { port: this.#source.port, recvBufferSize: this.#source.recvBufferSize }
+  }
+
+  async rest(ms: number): Promise<Rested> {
+    this.#droppedBefore = this.#source?.dropped()
+    this.#droppedByProcBefore = this.#droppedByProc()
+    const before = process.cpuUsage()
+    const began = performance.now()
+    await delay(ms)
+    const used = process.cpuUsage(before)
+    const seconds = (performance.now() - began) / 1e3
+    return { idleCpuNsPerSecond: ((used.user + used.system) * 1e3) / seconds }
+  }
+
+  #begin(): void {
+    this.#heapUse = undefined
+    this.#heap.start()
+    this.#beganAt = performance.now()
+    this.#cpuAtBegin = process.cpuUsage()
+  }
+
+  #end(): void {
+    if (this.#heapUse === undefined && this.#beganAt > 0) {
+      const cpu = process.cpuUsage(this.#cpuAtBegin)
+      this.#cpuNs = (cpu.user + cpu.system) * 1e3
+      this.#wallNs = (performance.now() - this.#beganAt) * 1e6
+      this.#heapUse = this.#heap.stop()
+    }
+    say({ event: 'end' } satisfies EndSeen)
+  }
+
+  async finish(sent: number): Promise<Received> {
+    const limit = performance.now() + SETTLE_MS
+    while (performance.now() < limit) {
+      const gone = this.#dropped() ?? 0
+      if (this.#tally.packets + this.#tally.ends + gone >= sent) break
+      await delay(5)
+    }
+    if (this.#heapUse === undefined) throw new Error('the end of the stream did not arrive')
+    const received: Received = {
+      ...this.#tally.read(),
+      dropped: this.#dropped(),
+      droppedByProc: difference(this.#droppedByProc(), this.#droppedByProcBefore),
+      cpuNs: this.#cpuNs,
+      wallNs: this.#wallNs,
+      heap: this.#heapUse,
+    }
+    this.#source?.close()
+    return received
+  }
+
+  /** Since {@link rest}, by the library's own counter where it has one. */
+  #dropped(): number | undefined {
+    return (
+      difference(this.#source?.dropped(), this.#droppedBefore) ??
+      difference(this.#droppedByProc(), this.#droppedByProcBefore)
+    )
+  }
+
+  #droppedByProc(): number | undefined {
+    return this.#source === undefined ? undefined : kernelDrops(this.#source.port)
+  }
+}
+
+function difference(now: number | undefined, before: number | undefined): number | undefined {
+  return now === undefined || before === undefined ? undefined : now - before
+}
+
+let measurement: Measurement | undefined
+
+serve(LIFETIME_MS, (request: Request) => {
+  if (request.do === 'open') {
+    measurement = new Measurement(request)
+    return measurement.open(request)
+  }
+  if (measurement === undefined) throw new Error(`'${request.do}' before 'open'`)
+  if (request.do === 'rest') return measurement.rest(request.ms)
+  if (request.do === 'finish') return measurement.finish(request.sent)
+  throw new Error(`a receiver does not know '${request.do}'`)
+})

@@ -1,0 +1,138 @@
+import type { Measured } from './measure.js'
+import { SIDES, type Side } from './messages.js'
+import type { Row } from './plan.js'
+import { geometricMean, quantile, ratio, sum } from './statistics.js'
+
+/** All runs of one side in one row, taken together. */
+export interface SideResult {
+  runs: number
+  recvBufferSize: number
+  offered: number
+  sent: number
+  received: number
+  dropped: number
+  unaccounted: number
+  mismatches: string[]
+  packetsPerCpuSecond: number | undefined
+  cpuNsPerPacket: number | undefined
+  heapBytesPerPacket: number | undefined
+  collections: number
+  pausedMs: number
+  longestPauseMs: number
+  p50Us: number | undefined
+  p99Us: number | undefined
+  /** CPU time over wall-clock time while packets came: near 1, the receiver was the limit. */
+  busy: number | undefined
+  sentPerSecond: number | undefined
+  /** How late the sender was at worst, against its schedule. */
+  latestMs: number
+}
+
+/** Adds up the runs of one side. Costs are those of all packets together, so long runs weigh more than short ones. */
+export function combine(runs: readonly Measured[]): SideResult {
+  const add = (of: (run: Measured) => number): number => sum(runs.map(of))
+  const most = (of: (run: Measured) => number): number => Math.max(0, ...runs.map(of))
+  const received = add((run) => run.received)
+  const cpuNs = add((run) => run.cpuNs)
+  const latencies = runs.flatMap((run) => [...run.latenciesNs])
+  const microseconds = (q: number): number | undefined => {
+    const ns = quantile(latencies, q)
+    return ns === undefined ? undefined : ns / 1e3
+  }
+  return {
+    runs: runs.length,
+    recvBufferSize: runs[0]?.recvBufferSize ?? 0,
+    offered: add((run) => run.offered),
+    sent: add((run) => run.sent),
+    received,
+    dropped: add((run) => run.dropped),
+    // Not the sum: a packet too many in one run must not hide one too few in another.
+    unaccounted: add((run) => Math.abs(run.unaccounted)),
+    mismatches: runs.flatMap((run) => run.mismatches),
+    packetsPerCpuSecond: ratio(received, cpuNs / 1e9),
+    cpuNsPerPacket: ratio(cpuNs, received),
+    heapBytesPerPacket: ratio(
+      add((run) => run.heapBytes),
+      received,
+    ),
+    collections: add((run) => run.collections),
+    pausedMs: add((run) => run.pausedNs) / 1e6,
+    longestPauseMs: most((run) => run.longestPauseNs) / 1e6,
+    p50Us: microseconds(0.5),
+    p99Us: microseconds(0.99),
+    busy: ratio(
+      cpuNs,
+      add((run) => run.wallNs),
+    ),
+    sentPerSecond: ratio(
+      add((run) => run.sent) * 1e9,
+      add((run) => run.senderNs),
+    ),
+    latestMs: most((run) => run.latestNs) / 1e6,
+  }
+}
+
+/** One row of the table with both sides; a side is missing until its first run is done. */
+export type RowResult = { row: Row } & Partial<Record<Side, SideResult>>
+
+export function combineRows(rows: readonly Row[], runs: readonly Measured[]): RowResult[] {
+  return rows.map((row) => {
+    const result: RowResult = { row }
+    for (const side of SIDES) {
+      const own = runs.filter((run) => run.row === row && run.side === side)
+      if (own.length > 0) result[side] = combine(own)
+    }
+    return result
+  })
+}
+
+/** wraith over dgram; `undefined` where one of them has nothing to compare. */
+export interface Ratios {
+  packetsPerCpuSecond: number | undefined
+  heapBytesPerPacket: number | undefined
+  /** Time in garbage collection for the same number of packets. */
+  gcTime: number | undefined
+}
+
+export function ratios({ dgram, wraith }: RowResult): Ratios {
+  return {
+    packetsPerCpuSecond: ratio(wraith?.packetsPerCpuSecond, dgram?.packetsPerCpuSecond),
+    heapBytesPerPacket: ratio(wraith?.heapBytesPerPacket, dgram?.heapBytesPerPacket),
+    gcTime: ratio(
+      wraith && ratio(wraith.pausedMs, wraith.received),
+      dgram && ratio(dgram.pausedMs, dgram.received),
+    ),
+  }
+}
+
+/** The figures quoted for the whole: full rate, the machine's own receive buffer, both kinds of work. */
+export function headline(rows: readonly RowResult[]): Ratios {
+  const chosen = rows
+    .filter(({ row }) => row.rate === undefined && row.recvBufferSize === undefined)
+    .map(ratios)
+  return {
+    packetsPerCpuSecond: geometricMean(chosen.map((each) => each.packetsPerCpuSecond)),
+    heapBytesPerPacket: geometricMean(chosen.map((each) => each.heapBytesPerPacket)),
+    gcTime: geometricMean(chosen.map((each) => each.gcTime)),
+  }
+}
+
+/** What went wrong; the demo fails when this is not empty. */
+export function faults(rows: readonly RowResult[]): string[] {
+  const found: string[] = []
+  for (const { row, ...sides } of rows) {
+    for (const side of SIDES) {
+      const result = sides[side]
+      const where = `${side}, ${row.rate ?? 'full rate'}, ${row.work}`
+      if (result === undefined) found.push(`${where}: not measured`)
+      else {
+        if (result.unaccounted !== 0) found.push(`${where}: ${result.unaccounted} packets unaccounted for`)
+        for (const mismatch of result.mismatches) found.push(`${where}: ${mismatch}`)
+      }
+    }
+    if (sides.dgram && sides.wraith && sides.dgram.recvBufferSize !== sides.wraith.recvBufferSize) {
+      found.push(`${row.rate ?? 'full rate'}: unequal receive buffers`)
+    }
+  }
+  return found
+}

@@ -1,0 +1,94 @@
+import { SIDES } from './messages.js'
+import { rateName, workName } from './plan.js'
+import { type RowResult, ratios, type SideResult } from './result.js'
+
+/** The results as text, at most 79 columns wide. */
+
+interface Column {
+  title: string
+  width: number
+  cell: (result: SideResult) => string
+}
+
+const COST: readonly Column[] = [
+  { title: 'pkt/CPU-s', width: 10, cell: (of) => whole(of.packetsPerCpuSecond) },
+  { title: 'CPU ns', width: 8, cell: (of) => whole(of.cpuNsPerPacket) },
+  { title: 'heap B', width: 8, cell: (of) => decimal(of.heapBytesPerPacket) },
+  { title: 'GCs', width: 5, cell: (of) => whole(of.collections) },
+  { title: 'GC ms', width: 7, cell: (of) => decimal(of.pausedMs) },
+  { title: 'max', width: 6, cell: (of) => decimal(of.longestPauseMs) },
+  { title: 'p50 us', width: 8, cell: (of) => whole(of.p50Us) },
+  { title: 'p99 us', width: 8, cell: (of) => whole(of.p99Us) },
+]
+
+const BOOKS: readonly Column[] = [
+  { title: 'offered', width: 10, cell: (of) => whole(of.offered) },
+  { title: 'sent', width: 10, cell: (of) => whole(of.sent) },
+  { title: 'received', width: 10, cell: (of) => whole(of.received) },
+  { title: 'dropped', width: 10, cell: (of) => whole(of.dropped) },
+  { title: 'unaccounted', width: 12, cell: (of) => whole(of.unaccounted) },
+  { title: 'totals', width: 8, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'UNEQUAL') },
+]
+
+const RATE_WIDTH = 6
+const SIDE_WIDTH = 7
+
+/** CPU, heap, collections and latency: two lines a row. */
+export function costTable(rows: readonly RowResult[]): string[] {
+  return table('What a packet costs the receiver (GC max in ms; latency from send to handler)', COST, rows)
+}
+
+/** Where every packet went. */
+export function booksTable(rows: readonly RowResult[]): string[] {
+  return table('Where the packets went (totals: equal by content to what was sent)', BOOKS, rows)
+}
+
+function table(title: string, columns: readonly Column[], rows: readonly RowResult[]): string[] {
+  const lines = [title, head(columns)]
+  let heading = ''
+  for (const result of rows) {
+    const own = sectionName(result)
+    if (own !== heading) lines.push(own)
+    heading = own
+    for (const side of SIDES) {
+      const of = result[side]
+      const label = side === 'dgram' ? rateName(result.row) : ''
+      const cells = columns.map((column) => (of === undefined ? '-' : column.cell(of)).padStart(column.width))
+      lines.push(`  ${label.padEnd(RATE_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
+    }
+  }
+  return lines
+}
+
+function head(columns: readonly Column[]): string {
+  const titles = columns.map((column) => column.title.padStart(column.width)).join('')
+  return `${' '.repeat(2 + RATE_WIDTH + SIDE_WIDTH)}${titles}`
+}
+
+function sectionName({ row, dgram, wraith }: RowResult): string {
+  const size = (dgram ?? wraith)?.recvBufferSize
+  const buffer = row.recvBufferSize === undefined ? 'stock receive buffer' : 'large receive buffer'
+  return `${workName(row)}, ${buffer}${size === undefined ? '' : ` (${bytes(size)})`}`
+}
+
+/** One finished run as a line, for output that is not a terminal. */
+export function plainLine(result: RowResult): string {
+  const { packetsPerCpuSecond } = ratios(result)
+  return `${rateName(result.row)} ${workName(result.row)}: ${times(packetsPerCpuSecond)} packets per CPU-second`
+}
+
+export function whole(value: number | undefined): string {
+  return value === undefined ? '-' : String(Math.round(value))
+}
+
+export function decimal(value: number | undefined): string {
+  return value === undefined ? '-' : value >= 100 ? String(Math.round(value)) : value.toFixed(1)
+}
+
+export function times(value: number | undefined): string {
+  return value === undefined ? 'n/a' : `${value.toFixed(value < 10 ? 2 : 1)}x`
+}
+
+export function bytes(value: number): string {
+  return value >= 1 << 20 ? `${decimal(value / (1 << 20))} MiB` : `${Math.round(value / 1024)} KiB`
+}

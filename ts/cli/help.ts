@@ -1,0 +1,31 @@
+import { DEFAULT_SECONDS, MOST_SECONDS } from './demo/plan.js'
+
+export const HELP = `Usage: wraith-transport <command> [options]
+
+Commands:
+  demo         receive UDP with node:dgram and with UdpSocket, side by side
+
+Options:
+  --help       this text; after a command, the command's
+  --version    the version of wraith-transport
+`
+
+export const DEMO_HELP = `Usage: wraith-transport demo [options]
+
+Another process sends a StatsD-like stream over loopback at 1k/s, at 10k/s and
+at full rate. The same handler takes it from node:dgram and from UdpSocket, in
+turn, each time in a fresh process and with the same receive buffer, and either
+counts bytes or parses StatsD. Prints where every packet went, what it cost and
+who won; then shows a forgotten guard. Nothing leaves this machine.
+
+Options:
+  --seconds N  about how long it takes, 1 to ${MOST_SECONDS} (default ${DEFAULT_SECONDS}). Under 20 each side
+               runs once a row instead of twice, and a few seconds are the least.
+  --json       last line of standard output: { "dgram": {…}, "wraith": {…},
+               "ratio": {…} }; everything else goes to standard error. A ratio is
+               wraith over dgram at full rate with the stock receive buffer.
+  --help       this text
+
+Colour is for terminals only; NO_COLOR=1 turns it off.
+Exit codes: 0; 1 something failed or a packet is unaccounted for; 2 wrong usage.
+`
