@@ -1,4 +1,4 @@
-// Criterion's results as rows. In a group, the function whose name begins with "baseline" is what the others with the
+// Criterion's results as rows. In a group, the function whose name begins with "baseline" or "allocator" is what the others with the
 // same parameter are compared with.
 
 import { readFileSync, statSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { at } from './paths.mjs'
 
 const folder = () => join(process.env.CARGO_TARGET_DIR ?? at('target'), 'criterion')
 
-const BASELINE = /^baseline[:/ _-]*/
+const BASELINE = /^(baseline|allocator)\b[:/ _-]*/
 
 /** Rows of the results written since `since` (milliseconds), for the bench called `bench`. */
 export function criterionRows(bench, since, machine) {
