@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { EndSeen, Reply, Request } from './messages.js'
 
 /** A child said nothing, failed or ended where it should not have. */
-export class ChildError extends Error {
+class ChildError extends Error {
   override readonly name = 'ChildError'
 }
 
@@ -97,12 +97,12 @@ export class Children {
   readonly #running = new Set<Child>()
   #stopped = false
 
-  /** Starts `script`, a module beside this one. */
-  start(what: string, script: string, nodeOptions: readonly string[] = []): Child {
+  /** Starts the module at `script`. */
+  start(what: string, script: URL, nodeOptions: readonly string[] = []): Child {
     if (this.#stopped) throw new ChildError('the demo was stopped')
     const child = new Child(
       what,
-      fork(fileURLToPath(new URL(script, import.meta.url)), [], {
+      fork(fileURLToPath(script), [], {
         // Nothing from the parent's command line: every child runs on Node's defaults.
         execArgv: [...nodeOptions],
         serialization: 'advanced',

@@ -36,7 +36,7 @@ const NAMES = [
 const SERVICES = ['web', 'checkout', 'search', 'mail']
 
 /** The StatsD text of payload `index`: one to six lines, 20 to 200 bytes, the same in every process. */
-export function payloadText(index: number): string {
+function payloadText(index: number): string {
   const random = generator(index + 1)
   const lines: string[] = []
   const count = 1 + random(6)

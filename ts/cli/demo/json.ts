@@ -24,7 +24,7 @@ export interface JsonRow {
   sentPerSecond: number | null
 }
 
-export interface JsonSide {
+interface JsonSide {
   library: string
   rows: JsonRow[]
 }

@@ -72,7 +72,7 @@ async function withReceiver<T>(
   row: Row,
   use: (receiver: Child, opened: Opened) => Promise<T>,
 ): Promise<T> {
-  const receiver = children.start(`the ${side} receiver`, './receiver.js')
+  const receiver = children.start(`the ${side} receiver`, new URL('./receiver.js', import.meta.url))
   try {
     const opened = await receiver.ask<Opened>(
       {

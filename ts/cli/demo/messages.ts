@@ -25,7 +25,7 @@ export interface Opened {
 }
 
 /** Do nothing for a while: lets the warm-up's compiling and collecting end, and measures what idling costs. */
-export interface Rest {
+interface Rest {
   do: 'rest'
   ms: number
 }
@@ -36,7 +36,7 @@ export interface Rested {
 }
 
 /** The measurement is over: wait until all that was sent is received or dropped, then answer and stop. */
-export interface Finish {
+interface Finish {
   do: 'finish'
   /** Datagrams and end marks that were sent since the generation began. */
   sent: number
@@ -52,7 +52,7 @@ export interface Received extends Tallied {
   heap: HeapUse
 }
 
-export type ReceiverRequest = OpenReceiver | Rest | Finish
+type ReceiverRequest = OpenReceiver | Rest | Finish
 
 /** Said unasked by a receiver when an end mark arrives. */
 export interface EndSeen {
@@ -62,7 +62,7 @@ export interface EndSeen {
 /** Which socket the sender sends with. */
 export type OutletName = 'dgram' | 'UdpSocket'
 
-export interface Calibrate {
+interface Calibrate {
   do: 'calibrate'
   ms: number
 }
@@ -99,16 +99,16 @@ export interface Streamed {
 }
 
 /** Send one more end mark. */
-export interface MarkEnd {
+interface MarkEnd {
   do: 'mark'
   generation: number
 }
 
-export interface Detach {
+interface Detach {
   do: 'detach'
 }
 
-export type SenderRequest = Calibrate | Attach | Stream | MarkEnd | Detach
+type SenderRequest = Calibrate | Attach | Stream | MarkEnd | Detach
 
 /** The line where a forgotten guard was acquired. */
 export interface ForgottenGuard {

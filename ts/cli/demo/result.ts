@@ -29,7 +29,7 @@ export interface SideResult {
 }
 
 /** Adds up the runs of one side. Costs are those of all packets together, so long runs weigh more than short ones. */
-export function combine(runs: readonly Measured[]): SideResult {
+function combine(runs: readonly Measured[]): SideResult {
   const add = (of: (run: Measured) => number): number => sum(runs.map(of))
   const most = (of: (run: Measured) => number): number => Math.max(0, ...runs.map(of))
   const received = add((run) => run.received)

@@ -51,7 +51,7 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
   screen.line(screen.bold('wraith-transport demo: UDP over loopback, node:dgram beside UdpSocket'))
   text(machineLines(machine))
   const epochNs = process.hrtime.bigint()
-  const sender = children.start('the sender', './sender.js')
+  const sender = children.start('the sender', new URL('./sender.js', import.meta.url))
   const rates = await sender.ask<Calibrated>({ do: 'calibrate', ms: plan.calibrateMs }, ANSWER_MS)
   const outlet: OutletName = rates.UdpSocket >= rates.dgram ? 'UdpSocket' : 'dgram'
   text(calibrationLine(rates, outlet))
@@ -100,7 +100,9 @@ function plainLine(what: string, { sent, received, dropped, cpuNs }: Measured): 
 }
 
 async function forget(children: Children): Promise<ForgottenGuard> {
-  const child = children.start('the forgetful process', './forgotten-guard.js', ['--expose-gc'])
+  const child = children.start('the forgetful process', new URL('./forgotten-guard.js', import.meta.url), [
+    '--expose-gc',
+  ])
   try {
     return await child.ask<ForgottenGuard>({ do: 'forget' }, ANSWER_MS)
   } finally {

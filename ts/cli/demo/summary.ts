@@ -135,7 +135,7 @@ export function machineLines(machine: Machine): string[] {
 /** The last act: a guard that nobody disposed, and where it came from. */
 export function forgottenLines(forgotten: ForgottenGuard): string[] {
   return [
-    'A forgotten guard (BufferPool with leakDetection: "stack"), as the pool reports it:',
+    'A forgotten guard, as the pool reports it (leakDetection: "stack")',
     ...wrap(`  ${forgotten.frame}`, '    '),
     ...(forgotten.source === '' ? [] : wrap(`  that line: ${forgotten.source}`, '    ')),
   ]

@@ -1,6 +1,6 @@
 import { SIDES } from './messages.js'
 import { rateName, workName } from './plan.js'
-import { type RowResult, ratios, type SideResult } from './result.js'
+import type { RowResult, SideResult } from './result.js'
 
 /** The results as text, at most 79 columns wide. */
 
@@ -71,12 +71,6 @@ function sectionName({ row, dgram, wraith }: RowResult): string {
   return `${workName(row)}, ${buffer}${size === undefined ? '' : ` (${bytes(size)})`}`
 }
 
-/** One finished run as a line, for output that is not a terminal. */
-export function plainLine(result: RowResult): string {
-  const { packetsPerCpuSecond } = ratios(result)
-  return `${rateName(result.row)} ${workName(result.row)}: ${times(packetsPerCpuSecond)} packets per CPU-second`
-}
-
 export function whole(value: number | undefined): string {
   return value === undefined ? '-' : String(Math.round(value))
 }
@@ -89,6 +83,6 @@ export function times(value: number | undefined): string {
   return value === undefined ? 'n/a' : `${value.toFixed(value < 10 ? 2 : 1)}x`
 }
 
-export function bytes(value: number): string {
+function bytes(value: number): string {
   return value >= 1 << 20 ? `${decimal(value / (1 << 20))} MiB` : `${Math.round(value / 1024)} KiB`
 }
