@@ -32,7 +32,7 @@ export function criterionRows(bench, since, machine) {
       return {
         bench,
         case: [id.group_id, id.function_id, id.value_str].filter(Boolean).join(' / '),
-        baseline: base ? base.id.function_id.replace(BASELINE, '') || 'baseline' : null,
+        baseline: base ? base.id.function_id : null,
         ratio: theirs ? theirs.point_estimate / median.point_estimate : null,
         // The widest the two intervals allow: they were not measured in pairs.
         ...(theirs && {

@@ -6,14 +6,19 @@ import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { root } from './paths.mjs'
 
+// How npm reaches its registry is the user's business and is passed on.
+const KEPT_NPM_CONFIG =
+  /^npm_config_(registry|proxy|https_proxy|noproxy|ca|cafile|strict_ssl|cache|userconfig|globalconfig)$/i
+
 /**
- * The environment for children. npm's own variables and NODE_ENV are left out: they would leak this project's
+ * The environment for children. npm's other variables and NODE_ENV are left out: they would leak this project's
  * configuration into a nested npm, or make `npm ci` skip the development dependencies.
  */
 export function cleanEnv(extra = {}) {
   const env = {}
   for (const [name, value] of Object.entries(process.env)) {
-    if (/^npm_/i.test(name) || name === 'NODE_ENV' || name === 'INIT_CWD' || name === 'NODE') continue
+    if (/^npm_/i.test(name) && !KEPT_NPM_CONFIG.test(name)) continue
+    if (name === 'NODE_ENV' || name === 'INIT_CWD' || name === 'NODE') continue
     env[name] = value
   }
   const cargoBin = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin')
