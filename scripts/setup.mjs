@@ -21,6 +21,9 @@ import { cargoProblem, ensureSystemTools } from './lib/system.mjs'
 
 const log = (text) => console.log(`setup: ${text}`)
 
+// One quick retry: without a network, npm's own patience is over a minute.
+const NPM_OPTIONS = ['--loglevel=error', '--fetch-retries=1', '--fetch-retry-mintimeout=2000']
+
 class SetupError extends Error {}
 
 function checkNode() {
@@ -51,7 +54,7 @@ async function installDependencies() {
   if (readStamp(stamp) === hash) return
   log('installing npm packages from package-lock.json (about 10 s)')
   const started = performance.now()
-  const result = await npm(['ci', '--include=dev', '--include=optional', '--loglevel=error'], {
+  const result = await npm(['ci', '--include=dev', '--include=optional', ...NPM_OPTIONS], {
     timeoutMs: 600_000,
   })
   if (result.code !== 0) throw new SetupError(npmProblem('npm ci', result))
@@ -73,7 +76,7 @@ async function installRuntimes() {
         folder,
         '--no-save',
         '--no-package-lock',
-        '--loglevel=error',
+        ...NPM_OPTIONS,
         `${runtimePackage}@${version}`,
       ],
       { cwd: folder, timeoutMs: 600_000 },

@@ -6,7 +6,7 @@ import { measure } from 'mitata'
 import { median, medianInterval } from './statistics.mjs'
 
 const PAIRS = 9
-const BLOCK_NS = 60e6
+const BLOCK_NS = 120e6
 
 /** One line of output for one case; the runner (scripts/bench.mjs) reads it. */
 export function emit(row) {
@@ -73,7 +73,7 @@ export async function compare({ bench, name, baseline, ours, theirs, check, perC
   emit({ bench, case: name, baseline, ...summarise(samples), unit: 'ns', gate, aim })
 }
 
-const HEAP_CALLS = 256
+const HEAP_CALLS = 4096
 const HEAP_ROUNDS = 61
 
 /**
