@@ -192,3 +192,80 @@ impl fmt::Debug for OwnerTable {
         f.debug_struct("OwnerTable").field("count", &self.count()).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn owner(number: u32) -> Owner {
+        Owner::new(number).unwrap()
+    }
+
+    #[test]
+    fn words_carry_state_owner_and_generation() {
+        for state in State::ALL {
+            for owner in [Owner::NONE, Owner::RUST, Owner::BUFFER, owner(1), owner(0x00ab_cdef)] {
+                for generation in [0, 1, u32::MAX] {
+                    let holding = Holding { state, owner, generation };
+                    assert_eq!(Holding::decode(holding.encode()), holding);
+                }
+            }
+        }
+        let word = Holding { state: State::Op, owner: owner(0x12_3456), generation: 0x89ab_cdef }.encode();
+        assert_eq!(word, 0x0412_3456_89ab_cdef);
+    }
+
+    #[test]
+    fn owners_are_24_bit_numbers_without_the_librarys_own() {
+        assert_eq!(Owner::new(0), None);
+        assert_eq!(Owner::new(1).map(Owner::get), Some(1));
+        assert_eq!(Owner::new(16_777_213).map(Owner::get), Some(16_777_213));
+        for number in [16_777_214, 16_777_215, 16_777_216, u32::MAX] {
+            assert_eq!(Owner::new(number), None);
+        }
+    }
+
+    #[test]
+    fn only_the_word_that_is_there_can_be_exchanged() {
+        let owners = [Owner::NONE, Owner::RUST, owner(1), owner(2)];
+        let words = || State::ALL.into_iter().flat_map(|state| owners.map(|owner| (state, owner)));
+        for right in words() {
+            for wrong in words().filter(|&word| word != right) {
+                let table = OwnerTable::new(1);
+                // From the first word to itself is an exchange like any other, but for the generation.
+                table.exchange(0, (State::Free, Owner::NONE), right).unwrap();
+                let before = table.load(0).unwrap();
+                let to = (State::Lent, owner(9));
+                assert_eq!(table.exchange(0, wrong, to), Err(Some(before)), "{right:?} from {wrong:?}");
+                assert_eq!(table.load(0), Some(before));
+                table.exchange(0, right, to).unwrap();
+                let now = table.load(0).unwrap();
+                assert_eq!((now.state, now.owner), to);
+            }
+        }
+    }
+
+    #[test]
+    fn the_generation_counts_homecomings_and_wraps() {
+        let table = OwnerTable::new(2);
+        let (home, lent, op) = ((State::Free, Owner::NONE), (State::Lent, owner(1)), (State::Op, owner(1)));
+        assert_eq!(table.exchange(1, home, lent), Ok(0));
+        assert_eq!(table.exchange(1, lent, op), Ok(0));
+        assert_eq!(table.exchange(1, op, home), Ok(1));
+        assert_eq!(table.exchange(1, home, lent), Ok(1));
+        table.words[1].store(
+            Holding { state: State::Lent, owner: owner(1), generation: u32::MAX }.encode(),
+            Ordering::Relaxed,
+        );
+        assert_eq!(table.exchange(1, lent, home), Ok(0));
+        assert_eq!(table.load(0).map(|word| word.generation), Some(0));
+    }
+
+    #[test]
+    fn a_slot_that_does_not_exist_is_nobodys() {
+        let table = OwnerTable::new(3);
+        assert_eq!(table.load(3), None);
+        assert_eq!(table.exchange(3, (State::Free, Owner::NONE), (State::Lent, owner(1))), Err(None));
+        assert_eq!(table.exchange(u32::MAX, (State::Free, Owner::NONE), (State::Lent, owner(1))), Err(None));
+    }
+}
