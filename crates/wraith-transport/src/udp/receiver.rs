@@ -344,6 +344,11 @@ impl Receiver {
         self.posted.shed(keep)
     }
 
+    /// Most slots that are posted at a time.
+    pub fn batch_size(&self) -> usize {
+        self.options.batch_size
+    }
+
     /// Slots that are posted or lent to the consumer.
     pub fn held(&self) -> usize {
         self.posted.len()

@@ -1,0 +1,135 @@
+//! wraith-transport for Node.js: conversion, lifetimes, the event loop and errors. Rules live in the crates below;
+//! names and options that users see live in TypeScript.
+
+mod isolate;
+mod mailbox;
+mod pool;
+mod raw;
+mod registry;
+mod sys;
+mod udp;
+mod uv;
+
+use napi::bindgen_prelude::{Env, Unknown};
+use napi::{JsValue, Result};
+use napi_derive::napi;
+use wraith_transport::memory::MemoryOptions;
+use wraith_transport::udp::{Backend, Family, ReceiverOptions, UdpOptions, parse_address};
+use wraith_transport::{Code, Error};
+
+use crate::raw::{Value, raise};
+
+/// A value that was made with raw calls, handed through napi-rs as it is.
+pub struct Made(Value);
+
+impl napi::bindgen_prelude::TypeName for Made {
+    fn type_name() -> &'static str {
+        "object"
+    }
+
+    fn value_type() -> napi::ValueType {
+        napi::ValueType::Object
+    }
+}
+
+#[expect(unsafe_code, reason = "a conversion trait of napi-rs")]
+impl napi::bindgen_prelude::ToNapiValue for Made {
+    unsafe fn to_napi_value(_env: napi::sys::napi_env, made: Self) -> Result<Value> {
+        Ok(made.0)
+    }
+}
+
+/// Runs a cold call: an error is thrown with its code, errno and system call.
+fn enter(env: &Env, call: impl FnOnce(raw::Env) -> std::result::Result<Value, Error>) -> Result<Made> {
+    call(env.raw()).map(Made).map_err(|error| raise(env.raw(), &error))
+}
+
+/// Makes a pool: `capacity` buffers of `bufferSize` bytes. Returns the functions that drive it.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn create_pool(env: Env, buffer_size: u32, capacity: u32, mlock: bool, huge_pages: bool) -> Result<Made> {
+    enter(&env, |env| pool::create(env, buffer_size as usize, capacity, &MemoryOptions { mlock, huge_pages }))
+}
+
+/// What `bindUdp` is asked for. The facade has checked it for the message; it is checked here for safety.
+#[napi(object)]
+pub struct UdpBindOptions {
+    /// The pool's id.
+    pub pool: String,
+    /// 4 or 6.
+    pub family: u32,
+    /// Where to bind; none is any address.
+    pub address: Option<String>,
+    /// 0 lets the kernel choose.
+    pub port: u32,
+    /// No IPv4 on an IPv6 socket.
+    pub ipv6_only: bool,
+    /// SO_REUSEADDR.
+    pub reuse_addr: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// SO_RCVBUF in bytes.
+    pub recv_buffer_size: Option<u32>,
+    /// SO_SNDBUF in bytes.
+    pub send_buffer_size: Option<u32>,
+    /// Kernel timestamps.
+    pub timestamps: bool,
+    /// A descriptor to adopt.
+    pub fd: Option<i32>,
+    /// Rows of a batch.
+    pub batch_size: u32,
+    /// Leave out packets larger than a slot.
+    pub drop_truncated: bool,
+    /// recvmsg one by one instead of recvmmsg.
+    pub portable: bool,
+}
+
+fn udp_options(options: &UdpBindOptions) -> std::result::Result<(UdpOptions, ReceiverOptions), Error> {
+    let family = match options.family {
+        4 => Family::V4,
+        6 => Family::V6,
+        other => return Err(Error::new(Code::OutOfRange, format!("family is {other}; allowed are 4 and 6"))),
+    };
+    let port = u16::try_from(options.port).map_err(|_| {
+        Error::new(Code::OutOfRange, format!("port is {}; allowed are 0 to 65535", options.port))
+    })?;
+    let address = match &options.address {
+        Some(text) => parse_address(text, port, family)?,
+        None => {
+            let mut any = family.unspecified();
+            any.set_port(port);
+            any
+        }
+    };
+    let socket = UdpOptions {
+        address: Some(address),
+        ipv6_only: options.ipv6_only,
+        reuse_addr: options.reuse_addr,
+        reuse_port: options.reuse_port,
+        recv_buffer: options.recv_buffer_size.map(|bytes| bytes as usize),
+        send_buffer: options.send_buffer_size.map(|bytes| bytes as usize),
+        timestamps: options.timestamps,
+        fd: options.fd,
+        ..UdpOptions::new(family)
+    };
+    let backend = if options.portable { Backend::Recvfrom } else { Backend::default() };
+    let receiver = ReceiverOptions {
+        batch_size: options.batch_size as usize,
+        drop_truncated: options.drop_truncated,
+        backend,
+        ..ReceiverOptions::default()
+    };
+    Ok((socket, receiver))
+}
+
+/// Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn bind_udp(
+    env: Env,
+    options: UdpBindOptions,
+    #[napi(ts_arg_type = "(kind: number, value: number | Error) => number")] dispatch: Unknown,
+) -> Result<Made> {
+    enter(&env, |env| {
+        let (socket, receiver) = udp_options(&options)?;
+        udp::bind(env, &options.pool, &socket, receiver, dispatch.raw())
+    })
+}

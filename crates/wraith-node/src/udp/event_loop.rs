@@ -1,0 +1,335 @@
+//! The kernel's NAPI pattern on libuv's loop: readable → drain into slots until empty or the turn's budget is spent,
+//! one call into JavaScript a batch, re-arm. No thread, no hop, no queue.
+//!
+//! epoll is level-triggered, so a socket that nobody reads must not be watched: without a consumer, without slots, or
+//! with a batch that the consumer still holds, the handle watches for nothing.
+#![allow(unsafe_code, reason = "libuv and Node-API callbacks")]
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::rc::Rc;
+
+use napi::sys;
+use wraith_transport::Error;
+use wraith_transport::udp::Received;
+
+use super::{Life, UdpBinding};
+use crate::raw::{self, Value, check};
+use crate::sys::now_ns;
+use crate::uv::{self, Poll};
+
+/// What the dispatcher is told; `ts/udp/dispatch.ts` has the same numbers.
+#[derive(Clone, Copy)]
+enum Kind {
+    Batch = 0,
+    Writable = 1,
+    Starved = 2,
+    Closed = 3,
+    Failed = 4,
+}
+
+/// What the dispatcher answers to a batch.
+const DONE: i32 = 0;
+const HOLD: i32 = 1;
+
+/// One turn of the loop gives a socket at most this many packets, or this much time with all that the handlers and
+/// their microtasks take, before timers and other sockets get theirs.
+const TURN_ROWS: usize = 1024;
+const TURN_NS: u64 = 4_000_000;
+
+enum Outcome {
+    Returned(i32),
+    Threw,
+    /// The isolate is being terminated: leave the loop without another call.
+    Gone,
+}
+
+/// Starts to watch over a socket: the poll handle (which watches for nothing yet), the callback, the clean-up.
+pub(super) fn watch(binding: &Rc<UdpBinding>, dispatch: Value) -> Result<(), Error> {
+    let env = binding.env;
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: the out-pointer lives through the call.
+    check(unsafe { sys::napi_get_uv_event_loop(env, &mut uv_loop) }, "the event loop")?;
+    let fd = binding.socket()?.fd();
+    let name = raw::string(env, "WRAITH_UDP")?;
+    let (mut function, mut context, mut cleanup) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: `dispatch` and `name` are handles of the current call.
+    unsafe {
+        check(sys::napi_create_reference(env, dispatch, 1, &mut function), "a reference")?;
+        binding.dispatch.set(function);
+        check(sys::napi_async_init(env, ptr::null_mut(), name, &mut context), "an async context")?;
+        binding.context.set(context);
+    }
+    let data = Rc::into_raw(Rc::clone(binding)).cast_mut().cast::<c_void>();
+    let poll = match Poll::new(uv_loop.cast(), fd, data) {
+        Ok(poll) => poll,
+        Err(error) => {
+            // SAFETY: no handle was made, so the count that it would have held is given back here.
+            drop(unsafe { Rc::from_raw(data.cast::<UdpBinding>()) });
+            return Err(error);
+        }
+    };
+    binding.poll.replace(Some(poll));
+    // SAFETY: the hook gets the count that the handle holds; it is removed when the handle is closed.
+    let status = unsafe { sys::napi_add_async_cleanup_hook(env, Some(isolate_ends), data, &mut cleanup) };
+    binding.cleanup.set(cleanup);
+    check(status, "an asynchronous clean-up hook")
+}
+
+/// # Safety
+/// Called once by Node with the data of [`watch`], unless the hook was removed before.
+unsafe extern "C" fn isolate_ends(_hook: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+    // SAFETY: the handle's count keeps the binding alive until it is closed, which removes this hook.
+    let binding = unsafe { &*data.cast::<UdpBinding>() };
+    let was = binding.life.replace(Life::Ending);
+    if was == Life::Open {
+        binding.begin_close();
+    }
+}
+
+/// # Safety
+/// Called once by libuv with a handle of ours.
+unsafe extern "C" fn handle_closed(handle: *mut c_void) {
+    // SAFETY: this is the close callback, and the data is what `watch` gave.
+    let binding = unsafe { Rc::from_raw(uv::closed_data(handle).cast_const().cast::<UdpBinding>()) };
+    // The descriptor is closed here and not before: libuv may look at it until now.
+    drop(binding.lease.take());
+    if binding.life.replace(Life::Closed) == Life::Closing {
+        binding.call(Kind::Closed, None);
+    }
+    // SAFETY: each was made by `watch`, and the binding is the only one that has them.
+    unsafe {
+        sys::napi_delete_reference(binding.env, binding.dispatch.get());
+        sys::napi_async_destroy(binding.env, binding.context.get());
+        sys::napi_remove_async_cleanup_hook(binding.cleanup.get());
+    }
+}
+
+/// # Safety
+/// Called by libuv with a handle of ours.
+unsafe extern "C" fn handle_ready(handle: *mut c_void, status: c_int, events: c_int) {
+    // SAFETY: the handle's count keeps the binding alive until the close callback, which libuv never runs inside
+    // this one.
+    let binding = unsafe { &*uv::data(handle).cast::<UdpBinding>() };
+    if status < 0 {
+        binding.recover();
+        return;
+    }
+    if events & uv::WRITABLE != 0 {
+        binding.flush();
+    }
+    if events & uv::READABLE != 0 {
+        binding.drain();
+    }
+}
+
+impl UdpBinding {
+    /// Watches for what is wanted now. Idempotent; cheap when nothing changed hands.
+    pub(super) fn update(&self) -> Result<(), Error> {
+        let poll = self.poll.borrow();
+        let Some(poll) = &*poll else { return Ok(()) };
+        let readable = if self.reading.get() { uv::READABLE } else { 0 };
+        let writable = if self.writing.get() { uv::WRITABLE } else { 0 };
+        match readable | writable {
+            0 => {
+                poll.stop();
+                Ok(())
+            }
+            events => poll.start(events, handle_ready),
+        }
+    }
+
+    /// Gives slots, sends and the handle back; the descriptor follows when libuv has let go of it.
+    pub(super) fn close(&self) {
+        if self.life.get() == Life::Open {
+            self.life.set(Life::Closing);
+            self.begin_close();
+        }
+    }
+
+    fn begin_close(&self) {
+        self.reading.set(false);
+        self.writing.set(false);
+        drop(self.receiver.take());
+        drop(self.sends.take());
+        if let Some(poll) = self.poll.take() {
+            poll.close(handle_closed);
+        }
+    }
+
+    /// libuv stops a handle on EPOLLERR (a refused datagram, an interface that went down): take the error off the
+    /// socket, which counts it, and watch again.
+    fn recover(&self) {
+        if let Ok(socket) = self.socket() {
+            socket.take_error();
+            socket.drain_error_queue();
+        }
+        self.watch_or_report();
+    }
+
+    fn watch_or_report(&self) {
+        if let Err(error) = self.update() {
+            self.report(&error);
+        }
+    }
+
+    /// Sends what waited, and tells when the socket takes more again.
+    fn flush(&self) {
+        let flushed = match &mut *self.sends.borrow_mut() {
+            Some(sends) => sends.flush(),
+            None => return,
+        };
+        if let Some(error) = &flushed.error {
+            self.report(error);
+        }
+        if flushed.left == 0 && self.life.get() == Life::Open {
+            self.writing.set(false);
+            self.watch_or_report();
+            self.call(Kind::Writable, None);
+        }
+    }
+
+    fn drain(&self) {
+        let end = now_ns() + TURN_NS;
+        let mut left = TURN_ROWS;
+        while self.reading.get() {
+            let received = match &mut *self.receiver.borrow_mut() {
+                Some(receiver) => receiver.receive(),
+                None => return,
+            };
+            match received {
+                Received::Empty => return,
+                Received::Failed(error) => {
+                    // What fails now will fail again at once: the user decides whether to resume.
+                    self.reading.set(false);
+                    self.watch_or_report();
+                    return self.report(&error);
+                }
+                Received::Starved => match self.call(Kind::Starved, None) {
+                    Outcome::Returned(supplied) if supplied > 0 => {}
+                    Outcome::Gone => return self.halt(),
+                    _ => {
+                        // Whoever brings a slot home resumes.
+                        self.reading.set(false);
+                        return self.watch_or_report();
+                    }
+                },
+                Received::Rows { rows, more } => {
+                    match self.call(Kind::Batch, Some(rows)) {
+                        Outcome::Returned(HOLD) => {
+                            self.reading.set(false);
+                            return self.watch_or_report();
+                        }
+                        Outcome::Returned(DONE) | Outcome::Threw => self.finish(),
+                        Outcome::Returned(_) => {
+                            self.finish();
+                            self.reading.set(false);
+                            return self.watch_or_report();
+                        }
+                        Outcome::Gone => {
+                            self.finish();
+                            return self.halt();
+                        }
+                    }
+                    left = left.saturating_sub(rows);
+                    if !more || left == 0 || now_ns() >= end {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The batch ends; after a close there is none.
+    pub(super) fn finish(&self) {
+        if let Some(receiver) = &mut *self.receiver.borrow_mut() {
+            receiver.finish();
+        }
+    }
+
+    /// The isolate is ending and its clean-up hook will close: until then, watch for nothing.
+    fn halt(&self) {
+        self.reading.set(false);
+        self.writing.set(false);
+        if let Some(poll) = &*self.poll.borrow() {
+            poll.stop();
+        }
+    }
+
+    /// Tells the facade of an error that nobody called for.
+    fn report(&self, error: &Error) {
+        let mut scope = ptr::null_mut();
+        // SAFETY: the scope is closed below, on every way.
+        unsafe {
+            sys::napi_open_handle_scope(self.env, &mut scope);
+            if let Ok(value) = raw::error_value(self.env, error) {
+                self.call_with(Kind::Failed, value);
+            }
+            sys::napi_close_handle_scope(self.env, scope);
+        }
+    }
+
+    fn call(&self, kind: Kind, rows: Option<usize>) -> Outcome {
+        let mut scope = ptr::null_mut();
+        // SAFETY: the scope is closed below, on every way.
+        unsafe { sys::napi_open_handle_scope(self.env, &mut scope) };
+        let outcome = match raw::number(self.env, rows.unwrap_or(0) as f64) {
+            Ok(value) => self.call_with(kind, value),
+            Err(_) => Outcome::Gone,
+        };
+        // SAFETY: opened above.
+        unsafe { sys::napi_close_handle_scope(self.env, scope) };
+        outcome
+    }
+
+    /// Calls the dispatcher as Node calls a listener: next ticks and promises run before this returns.
+    fn call_with(&self, kind: Kind, value: Value) -> Outcome {
+        let env = self.env;
+        let (mut receiver, mut function, mut kind_value, mut result) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: a handle scope is open; the reference and the context live until the handle is closed.
+        let status = unsafe {
+            sys::napi_get_global(env, &mut receiver);
+            sys::napi_get_reference_value(env, self.dispatch.get(), &mut function);
+            sys::napi_create_int32(env, kind as i32, &mut kind_value);
+            let arguments = [kind_value, value];
+            sys::napi_make_callback(
+                env,
+                self.context.get(),
+                receiver,
+                function,
+                arguments.len(),
+                arguments.as_ptr(),
+                &mut result,
+            )
+        };
+        if status == sys::Status::napi_ok {
+            let mut answer = DONE;
+            // SAFETY: `result` is a handle of the open scope; anything but a number leaves DONE.
+            unsafe { sys::napi_get_value_int32(env, result, &mut answer) };
+            return Outcome::Returned(answer);
+        }
+        if status == sys::Status::napi_pending_exception && self.throw_uncaught() {
+            Outcome::Threw
+        } else {
+            Outcome::Gone
+        }
+    }
+
+    /// What a handler threw becomes an uncaught exception, as with any event. `false`: nothing was thrown, the
+    /// isolate is being terminated. The exception must be cleared all the same, or the clean-up aborts the process.
+    fn throw_uncaught(&self) -> bool {
+        let (mut thrown, mut probe) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: a handle scope is open. The probe is a call that Node refuses once JavaScript may not run.
+        unsafe {
+            sys::napi_get_and_clear_last_exception(self.env, &mut thrown);
+            let Ok(number) = raw::number(self.env, 0.0) else { return false };
+            if sys::napi_coerce_to_string(self.env, number, &mut probe) != sys::Status::napi_ok {
+                let mut again = ptr::null_mut();
+                sys::napi_get_and_clear_last_exception(self.env, &mut again);
+                return false;
+            }
+            sys::napi_fatal_exception(self.env, thrown) == sys::Status::napi_ok
+        }
+    }
+}

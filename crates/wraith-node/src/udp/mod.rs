@@ -1,0 +1,117 @@
+//! A UDP socket as one isolate sees it.
+
+mod event_loop;
+mod methods;
+mod values;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use napi::sys;
+use wraith_transport::pool::PoolCore;
+use wraith_transport::udp::{Receiver, ReceiverOptions, SendQueue, UdpOptions, UdpSocket};
+use wraith_transport::{Code, Error};
+
+use crate::isolate::{Isolate, OwnerNumber};
+use crate::pool::find_pool;
+use crate::raw::{self, Env, Value};
+use crate::registry::{Leasable, Lease, Registry};
+use crate::uv::Poll;
+
+/// Bound sockets of this process. A socket outlives the isolate that reads it as long as somebody holds its entry.
+static SOCKETS: Registry<Leasable<Arc<UdpSocket>>> = Registry::new();
+
+/// Slots that may wait to be sent; beyond that `sendOwned` leaves the guard with its caller.
+const SEND_QUEUE: usize = 1024;
+
+/// Where a socket is between bind and the end of its descriptor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// `close` was called; libuv has yet to let go of the descriptor.
+    Closing,
+    /// The isolate is ending: as `Closing`, but JavaScript is not called any more.
+    Ending,
+    Closed,
+}
+
+/// One isolate's lease on a socket, with everything that receives, sends and watches.
+struct UdpBinding {
+    env: Env,
+    isolate: Arc<Isolate>,
+    /// Who holds the slots that this socket receives into: nobody else gets the number while the binding lives.
+    _number: OwnerNumber,
+    pool: Arc<PoolCore>,
+    lease: RefCell<Option<Lease<Arc<UdpSocket>>>>,
+    receiver: RefCell<Option<Receiver>>,
+    sends: RefCell<Option<SendQueue>>,
+    poll: RefCell<Option<Poll>>,
+    /// Somebody consumes: watch for packets.
+    reading: Cell<bool>,
+    /// A send would have blocked: watch for room.
+    writing: Cell<bool>,
+    life: Cell<Life>,
+    dispatch: Cell<sys::napi_ref>,
+    context: Cell<sys::napi_async_context>,
+    cleanup: Cell<sys::napi_async_cleanup_hook_handle>,
+}
+
+/// Binds a socket and returns the object that the facade drives it with. `dispatch` is called with what happens.
+pub(crate) fn bind(
+    env: Env,
+    pool_id: &str,
+    options: &UdpOptions,
+    receiver: ReceiverOptions,
+    dispatch: Value,
+) -> Result<Value, Error> {
+    let isolate = Isolate::current(env)?;
+    let pool = find_pool(pool_id)?;
+    let number = OwnerNumber::take()?;
+    let socket = UdpSocket::bind(options)?;
+    let receiver = Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver)?;
+    let columns = Arc::clone(receiver.columns());
+    let shared = Leasable::new(Arc::clone(&socket));
+    SOCKETS.enter(&shared)?;
+    let binding = Rc::new(UdpBinding {
+        env,
+        pool,
+        lease: RefCell::new(Some(shared.lease(isolate.owner())?)),
+        isolate,
+        _number: number,
+        receiver: RefCell::new(Some(receiver)),
+        sends: RefCell::new(Some(SendQueue::new(socket, SEND_QUEUE))),
+        poll: RefCell::new(None),
+        reading: Cell::new(false),
+        writing: Cell::new(false),
+        life: Cell::new(Life::Open),
+        dispatch: Cell::new(std::ptr::null_mut()),
+        context: Cell::new(std::ptr::null_mut()),
+        cleanup: Cell::new(std::ptr::null_mut()),
+    });
+    let object = raw::object(env)?;
+    values::export_columns(env, object, &columns)?;
+    methods::install(env, object, &binding)?;
+    event_loop::watch(&binding, dispatch)?;
+    Ok(object)
+}
+
+impl UdpBinding {
+    fn socket(&self) -> Result<Arc<UdpSocket>, Error> {
+        match &*self.lease.borrow() {
+            Some(lease) if self.life.get() == Life::Open => Ok(Arc::clone(lease)),
+            _ => Err(closed()),
+        }
+    }
+
+    fn with_receiver<T>(&self, run: impl FnOnce(&mut Receiver) -> Result<T, Error>) -> Result<T, Error> {
+        match &mut *self.receiver.borrow_mut() {
+            Some(receiver) => run(receiver),
+            None => Err(closed()),
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Code::SocketClosed, "the socket is closed")
+}
