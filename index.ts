@@ -1,0 +1,26 @@
+export type { BufferLike, Bytes } from './ts/bytes.js'
+export { WraithError, type WraithErrorCode, type WraithErrorDetails } from './ts/errors.js'
+export { BufferPool } from './ts/pool/buffer-pool.js'
+export type { PooledBuffer, PooledBuffers } from './ts/pool/guard.js'
+export type { LeakDetection, LeakReport } from './ts/pool/leaks.js'
+export type {
+  BufferPoolAudit,
+  BufferPoolInfo,
+  BufferPoolMetrics,
+  BufferPoolOptions,
+  Granted,
+  HolderInfo,
+  ThresholdEvent,
+} from './ts/pool/types.js'
+export { bufferSizes, type PoolSizeQuery, recommendPoolSize } from './ts/sizes.js'
+export type { Batch } from './ts/udp/batch.js'
+export type { Peer } from './ts/udp/peers.js'
+export type { BatchHandler } from './ts/udp/reader.js'
+export { UdpSocket } from './ts/udp/socket.js'
+export type {
+  AbortSignalLike,
+  SocketBufferInfo,
+  UdpInfo,
+  UdpMetrics,
+  UdpSocketOptions,
+} from './ts/udp/types.js'

@@ -1,0 +1,169 @@
+import { createRequire } from 'node:module'
+
+import { WraithError } from './errors.js'
+
+/** The outcome of asking the kernel for something that it may refuse. */
+export interface Granted {
+  readonly asked: boolean
+  readonly got: boolean
+  /** Why not, and what lifts the limit. */
+  readonly why?: string
+}
+
+/** What the addon says about a pool's memory. */
+export interface NativePoolInfo {
+  readonly bytes: number
+  readonly stride: number
+  readonly mlock: Granted
+  readonly hugePages: Granted
+}
+
+/** The owner table, counted by state. */
+export interface NativeAudit {
+  readonly capacity: number
+  readonly free: number
+  readonly cached: number
+  readonly lent: number
+  readonly posted: number
+  readonly op: number
+  readonly transit: number
+  readonly retiring: number
+  readonly quarantined: number
+  readonly problems: string[]
+}
+
+/** A pool as the addon hands it out; slot numbers cross through `mailbox`, up to 32 at a time. */
+export interface NativePool {
+  readonly id: string
+  readonly stride: number
+  readonly mailbox: ArrayBuffer
+  readonly memory: ArrayBuffer
+  map(): ArrayBuffer
+  refill(count: number): number
+  flush(count: number, dirty: boolean): void
+  quarantine(slot: number): void
+  available(): number
+  audit(): NativeAudit
+  holders(): string[]
+  info(): NativePoolInfo
+  close(): boolean
+}
+
+/** Where the columns of a batch lie in the two exported blocks, in bytes. */
+export interface NativeColumns {
+  readonly rows: number
+  readonly timestamps: number
+  readonly timestampsMs: number
+  readonly offsets: number
+  readonly lengths: number
+  readonly flags: number
+  readonly privateSlots: number
+  readonly privateOffsets: number
+  readonly privateLengths: number
+  readonly privateWireLengths: number
+  readonly privatePeers: number
+  readonly peerTable: number
+  readonly peerCount: number
+}
+
+/** A source's address as the addon gives it. */
+export interface NativeAddress {
+  readonly address: string
+  readonly family: 'IPv4' | 'IPv6'
+  readonly port: number
+}
+
+/** A socket buffer's size: asked, got, and what would lift a limit. */
+export interface NativeBufferSize {
+  readonly asked?: number
+  readonly got: number
+  readonly note?: string
+}
+
+/** What `bindUdp` takes; every field is checked in TypeScript for the message and in Rust for safety. */
+export interface NativeUdpOptions {
+  readonly pool: string
+  readonly family: number
+  readonly address?: string
+  readonly port: number
+  readonly ipv6Only: boolean
+  readonly reuseAddr: boolean
+  readonly reusePort: boolean
+  readonly recvBufferSize?: number
+  readonly sendBufferSize?: number
+  readonly timestamps: boolean
+  readonly fd?: number
+  readonly batchSize: number
+  readonly dropTruncated: boolean
+  readonly portable: boolean
+}
+
+/** A bound socket as the addon hands it out. */
+export interface NativeUdp {
+  readonly publicBlock: ArrayBuffer
+  readonly privateBlock: ArrayBuffer
+  readonly columns: NativeColumns
+  resume(): void
+  pause(): void
+  receive(): number
+  finish(): void
+  take(row: number, replacement: number): number
+  missing(): number
+  shed(keep: number): number
+  source(row: number): NativeAddress
+  send(bytes: Uint8Array, port: number, address: string | undefined): boolean
+  sendSlot(slot: number, length: number, port: number, address: string | undefined): number
+  connect(port: number, address: string): void
+  disconnect(): void
+  address(): NativeAddress
+  remoteAddress(): NativeAddress
+  membership(join: boolean, group: string, source: string | undefined, iface: string | undefined): void
+  setBroadcast(on: boolean): void
+  setTtl(ttl: number): void
+  setMulticastTtl(ttl: number): void
+  setMulticastLoopback(on: boolean): void
+  setMulticastInterface(iface: string): void
+  bufferSizes(): { readonly recv: NativeBufferSize; readonly send: NativeBufferSize }
+  metrics(): Record<string, number>
+  setRef(keepAlive: boolean): void
+  hasRef(): boolean
+  close(): void
+}
+
+/** What the addon tells a socket's dispatcher. */
+export type NativeDispatch = (kind: number, value: number | Error) => number
+
+/** The addon. */
+export interface Native {
+  createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): NativePool
+  bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
+}
+
+function load(): Native {
+  const runtime = process.versions['bun'] !== undefined ? 'Bun' : 'Deno' in globalThis ? 'Deno' : undefined
+  if (runtime !== undefined) {
+    throw new WraithError(
+      'WRAITH_ERR_RUNTIME_UNSUPPORTED',
+      `${runtime} does not offer the libuv functions that packet I/O needs. Run on Node.js 20.19 or newer.`,
+    )
+  }
+  try {
+    return createRequire(import.meta.url)('./native/binding.cjs') as Native
+  } catch (cause) {
+    const name = `@wraith-transport/binding-${process.platform}-${process.arch}${process.platform === 'linux' ? '-gnu' : ''}`
+    throw new WraithError(
+      'WRAITH_ERR_NATIVE_MISSING',
+      `the prebuilt binary for ${process.platform} ${process.arch} could not be loaded. ` +
+        `Install the package ${name} in the same version, without --omit=optional.`,
+      { cause },
+    )
+  }
+}
+
+let loaded: Native | undefined
+
+/** The addon, loaded on first use so that an import never fails for a missing binary. */
+export function native(): Native {
+  loaded ??= load()
+  return loaded
+}

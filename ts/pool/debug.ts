@@ -1,0 +1,21 @@
+import { type Bytes, bytesOver } from '../bytes.js'
+
+/**
+ * Whether every lent view lies on memory of its own that is detached when it ends (`WRAITH_DEBUG=1`): a late use then
+ * reads nothing instead of somebody else's packet. Read once per pool.
+ */
+export function debugMode(): boolean {
+  const setting = process.env['WRAITH_DEBUG']
+  return setting !== undefined && setting !== '' && setting !== '0'
+}
+
+/** Memory of its own for one lent view, zeroed. */
+export function freshMemory(size: number): Bytes {
+  return bytesOver(new ArrayBuffer(size), 0, size)
+}
+
+/** Detaches the memory under a view: each view onto it is empty from here on. */
+export function releaseMemory(view: Uint8Array): void {
+  const memory = view.buffer
+  if (memory.byteLength > 0) structuredClone(memory, { transfer: [memory as ArrayBuffer] })
+}

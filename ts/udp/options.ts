@@ -1,0 +1,153 @@
+import { isIP } from 'node:net'
+
+import { invalidType, show, WraithError } from '../errors.js'
+import { BufferPool, MAX_BUFFER_SIZE, MAX_CAPACITY } from '../pool/buffer-pool.js'
+import { boolean, checkOptions, oneOf, wholeNumber } from '../validate.js'
+import type { AbortSignalLike, UdpSocketOptions } from './types.js'
+
+const OPTIONS = [
+  'port',
+  'address',
+  'type',
+  'ipv6Only',
+  'reuseAddr',
+  'reusePort',
+  'recvBufferSize',
+  'sendBufferSize',
+  'signal',
+  'fd',
+  'pool',
+  'bufferSize',
+  'capacity',
+  'batchSize',
+  'timestamps',
+  'onTruncated',
+  'backend',
+] as const satisfies readonly (keyof UdpSocketOptions)[]
+
+/** Options that have been checked, with their defaults. */
+export interface CheckedOptions {
+  readonly port: number
+  readonly address: string | undefined
+  readonly family: 4 | 6
+  readonly ipv6Only: boolean
+  readonly reuseAddr: boolean
+  readonly reusePort: boolean
+  readonly recvBufferSize: number | undefined
+  readonly sendBufferSize: number | undefined
+  readonly signal: AbortSignalLike | undefined
+  readonly fd: number | undefined
+  readonly pool: BufferPool | undefined
+  readonly bufferSize: number | undefined
+  readonly capacity: number | undefined
+  readonly batchSize: number
+  readonly timestamps: boolean
+  readonly onTruncated: 'warn' | 'keep' | 'drop'
+  readonly backend: 'recvmmsg' | 'recvmsg'
+}
+
+/** Checks what `UdpSocket.bind` was given. Nothing has been reserved when it throws. */
+export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
+  const options = checkOptions('UdpSocket.bind', given, OPTIONS)
+  const address = optional('address', options.address, (name, value) => hostName(name, value))
+  const family = familyOf(address, options.type)
+  const pool = options.pool
+  if (pool !== undefined && !(pool instanceof BufferPool)) throw invalidType('pool', pool, 'a BufferPool')
+  for (const name of ['bufferSize', 'capacity'] as const) {
+    if (pool !== undefined && options[name] !== undefined) {
+      throw new WraithError(
+        'WRAITH_ERR_INVALID_ARG_TYPE',
+        `${name} is for the pool that bind makes when none is given, but pool was given too. Remove one of the two.`,
+        { option: name },
+      )
+    }
+  }
+  const ipv6Only = boolean('ipv6Only', options.ipv6Only ?? false)
+  if (ipv6Only && family === 4) {
+    throw new WraithError(
+      'WRAITH_ERR_INVALID_ADDRESS',
+      "ipv6Only is for IPv6 sockets, but this one is IPv4. Add type: 'udp6' or an IPv6 address.",
+      { option: 'ipv6Only' },
+    )
+  }
+  return {
+    port: wholeNumber('port', options.port ?? 0, 0, 65_535),
+    address,
+    family,
+    ipv6Only,
+    reuseAddr: boolean('reuseAddr', options.reuseAddr ?? false),
+    reusePort: boolean('reusePort', options.reusePort ?? false),
+    recvBufferSize: optional('recvBufferSize', options.recvBufferSize, (n, v) =>
+      wholeNumber(n, v, 1, 0x7fff_ffff),
+    ),
+    sendBufferSize: optional('sendBufferSize', options.sendBufferSize, (n, v) =>
+      wholeNumber(n, v, 1, 0x7fff_ffff),
+    ),
+    signal: optional('signal', options.signal, checkSignal),
+    fd: optional('fd', options.fd, (name, value) => wholeNumber(name, value, 0, 0x7fff_ffff)),
+    pool,
+    bufferSize: optional('bufferSize', options.bufferSize, (n, v) => wholeNumber(n, v, 1, MAX_BUFFER_SIZE)),
+    capacity: optional('capacity', options.capacity, (name, value) =>
+      wholeNumber(name, value, 1, MAX_CAPACITY),
+    ),
+    batchSize: wholeNumber('batchSize', options.batchSize ?? 64, 1, 1024),
+    timestamps: boolean('timestamps', options.timestamps ?? false),
+    onTruncated: oneOf('onTruncated', options.onTruncated ?? 'warn', ['warn', 'keep', 'drop']),
+    backend: oneOf('backend', options.backend ?? defaultBackend(), ['recvmmsg', 'recvmsg']),
+  }
+}
+
+function defaultBackend(): 'recvmmsg' | 'recvmsg' {
+  return process.platform === 'linux' ? 'recvmmsg' : 'recvmsg'
+}
+
+function optional<T>(
+  name: string,
+  value: unknown,
+  check: (name: string, value: unknown) => T,
+): T | undefined {
+  return value === undefined ? undefined : check(name, value)
+}
+
+/** A host name or an address: any string that is not empty. */
+export function hostName(option: string, given: unknown): string {
+  if (typeof given !== 'string') throw invalidType(option, given, 'a string: an IP address or a host name')
+  if (given === '' || given.length > 255) throw invalidAddress(option, given, 'an IP address or a host name')
+  return given
+}
+
+/** A port that packets can be sent to. */
+export function sendPort(given: unknown): number {
+  return wholeNumber('port', given, 1, 65_535)
+}
+
+/** An address that this call cannot use. */
+export function invalidAddress(option: string, given: unknown, allowed: string): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_INVALID_ADDRESS',
+    `${option} must be ${allowed}, but ${show(given)} was given. Pass ${allowed}.`,
+    { option },
+  )
+}
+
+function familyOf(address: string | undefined, type: unknown): 4 | 6 {
+  const literal = address === undefined ? 0 : isIP(address)
+  if (type === undefined) return literal === 6 ? 6 : 4
+  const family = oneOf('type', type, ['udp4', 'udp6']) === 'udp6' ? 6 : 4
+  if (literal !== 0 && literal !== family) {
+    throw invalidAddress('address', address, `an IPv${family} address, as type is '${type as string}'`)
+  }
+  return family
+}
+
+function checkSignal(name: string, given: unknown): AbortSignalLike {
+  const signal = given as Partial<AbortSignalLike> | null
+  if (
+    typeof signal !== 'object' ||
+    typeof signal?.aborted !== 'boolean' ||
+    typeof signal.addEventListener !== 'function'
+  ) {
+    throw invalidType(name, given, 'an AbortSignal')
+  }
+  return signal as AbortSignalLike
+}

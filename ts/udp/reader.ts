@@ -1,0 +1,274 @@
+import { AsyncResource } from 'node:async_hooks'
+
+import { WraithError, wrapNative } from '../errors.js'
+import type { NativeUdp } from '../native.js'
+import type { PoolInternals } from '../pool/buffer-pool.js'
+import type { Source } from '../pool/slots.js'
+import { Batch } from './batch.js'
+import { Rows } from './rows.js'
+
+/** What `consume` calls with each batch; a promise keeps the batch until it settles. */
+export type BatchHandler = (batch: Batch) => unknown
+
+/** Answers to native: the batch is over; keep it and stop reading; it is over and stop reading. */
+export const DONE = 0
+export const HOLD = 1
+export const STOP = 2
+
+/** A turn of the loop hands `for await` at most this many packets, or this much time, before others get theirs. */
+const TURN_ROWS = 1024
+const TURN_MS = 4
+
+interface HandlerConsumer {
+  readonly kind: 'handler'
+  readonly handler: BatchHandler
+  readonly resource: AsyncResource
+}
+
+interface IteratorConsumer {
+  readonly kind: 'iterator'
+  waiting: ((batch: Batch | undefined) => void) | undefined
+}
+
+/**
+ * Hands batches of one socket to one consumer at a time, and decides when the socket is watched: never without a
+ * consumer, without slots, or while a batch is out.
+ */
+export class Reader implements Source {
+  readonly #native: NativeUdp
+  readonly #pool: PoolInternals
+  readonly #rows: Rows
+  readonly #name: () => string
+  readonly #onBatch: (batch: Rows, count: number) => void
+  readonly #endNow = (): void => this.#end()
+  #consumer: HandlerConsumer | IteratorConsumer | undefined
+  /** A consumer's promise, or an iterator's body, holds the batch. */
+  #held = false
+  #paused = false
+  #starved = false
+  #closed = false
+
+  constructor(
+    native: NativeUdp,
+    pool: PoolInternals,
+    name: () => string,
+    onBatch: (rows: Rows, count: number) => void,
+  ) {
+    this.#native = native
+    this.#pool = pool
+    this.#rows = new Rows(native, pool)
+    this.#name = name
+    this.#onBatch = onBatch
+  }
+
+  /** For messages of the pool. */
+  toString(): string {
+    return this.#name()
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  consume(handler: BatchHandler): void {
+    this.#claim()
+    // The handler runs in the async context of this call, like a listener of an emitter that was made here.
+    this.#consumer = { kind: 'handler', handler, resource: new AsyncResource('WRAITH_UDP') }
+    this.#watch()
+  }
+
+  /** The consumer leaves; its batch ends, and packets wait in the kernel. */
+  stop(): void {
+    const consumer = this.#consumer
+    if (consumer === undefined) return
+    this.#consumer = undefined
+    this.#held = false
+    this.#end()
+    if (!this.#closed) {
+      this.#native.pause()
+      // Without a consumer the pool's slots are for others.
+      this.#native.shed(0)
+    }
+    if (consumer.kind === 'iterator') consumer.waiting?.(undefined)
+    else consumer.resource.emitDestroy()
+  }
+
+  pause(): void {
+    this.#paused = true
+    if (!this.#closed) this.#native.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#watch()
+  }
+
+  /** A batch if packets are waiting in the kernel; ends the one that this returned before. */
+  tryReceive(): Batch | undefined {
+    if (this.#consumer !== undefined) throw busy()
+    this.#end()
+    return this.#receive()
+  }
+
+  async *iterate(): AsyncGenerator<Batch, void, undefined> {
+    this.#claim()
+    const consumer: IteratorConsumer = { kind: 'iterator', waiting: undefined }
+    this.#consumer = consumer
+    let rows = 0
+    let since = performance.now()
+    try {
+      while (this.#consumer === consumer) {
+        if (rows >= TURN_ROWS || performance.now() - since >= TURN_MS) {
+          await new Promise(setImmediate)
+          rows = 0
+          since = performance.now()
+          if (this.#consumer !== consumer) return
+        }
+        let batch = this.#paused ? undefined : this.#receive()
+        if (batch === undefined) {
+          batch = await this.#next(consumer)
+          rows = 0
+          since = performance.now()
+        }
+        if (batch === undefined) return
+        rows += batch.length
+        this.#held = true
+        yield batch
+        this.#held = false
+        this.#end()
+      }
+    } finally {
+      if (this.#consumer === consumer) this.stop()
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#rows.end()
+    this.stop()
+    this.#pool.detach(this)
+  }
+
+  /** Slots are free again: reads on if it was they that were missing. */
+  feed(): number {
+    if (this.#closed) return 0
+    if (this.#starved) {
+      this.#starved = false
+      this.#watch()
+    }
+    return this.#native.missing()
+  }
+
+  /** Native has received a batch of `count` rows into the columns. */
+  onRows(count: number): number {
+    const consumer = this.#consumer
+    if (consumer === undefined) return STOP
+    const batch = this.#open(count)
+    if (consumer.kind === 'iterator') {
+      const waiting = consumer.waiting
+      consumer.waiting = undefined
+      waiting?.(batch)
+      return HOLD
+    }
+    let result: unknown
+    try {
+      result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
+    } catch (error) {
+      this.#rows.end()
+      throw error
+    }
+    if (isThenable(result)) {
+      this.#hold(consumer, batch, result)
+      return HOLD
+    }
+    this.#rows.end()
+    return this.#consumer === consumer && !this.#paused ? DONE : STOP
+  }
+
+  /** Native has no slot to receive into. Returns whether it may try again at once. */
+  onStarved(): number {
+    this.#starved = true
+    if (!this.#pool.slots.starve(this)) return 0
+    this.#starved = false
+    if (this.#native.missing() === 0) this.#pool.slots.sated(this)
+    return 1
+  }
+
+  /** A taken row left the vector one slot short, and the magazine had none to give. */
+  short(): void {
+    if (this.#native.missing() > 0) this.#pool.slots.starve(this)
+  }
+
+  #hold(consumer: HandlerConsumer, batch: Batch, promise: PromiseLike<unknown>): void {
+    this.#held = true
+    // A rejection goes on as an unhandled one, as it does from any async listener.
+    void Promise.resolve(promise).finally(() => {
+      if (this.#consumer !== consumer) return
+      this.#held = false
+      batch.dispose()
+      this.#watch()
+    })
+  }
+
+  #claim(): void {
+    if (this.#closed) throw socketClosed()
+    if (this.#consumer !== undefined) throw busy()
+    this.#end()
+  }
+
+  #watch(): void {
+    const wanted =
+      this.#consumer?.kind === 'handler' ||
+      (this.#consumer?.kind === 'iterator' && this.#consumer.waiting !== undefined)
+    if (wanted && !this.#held && !this.#paused && !this.#starved && !this.#closed) this.#native.resume()
+  }
+
+  #next(consumer: IteratorConsumer): Promise<Batch | undefined> {
+    if (this.#closed) return Promise.resolve(undefined)
+    return new Promise((resolve) => {
+      consumer.waiting = resolve
+      this.#watch()
+    })
+  }
+
+  #receive(): Batch | undefined {
+    if (this.#closed) throw socketClosed()
+    try {
+      let count = this.#native.receive()
+      if (count < 0 && this.onStarved() > 0) count = this.#native.receive()
+      return count > 0 ? this.#open(count) : undefined
+    } catch (error) {
+      throw wrapNative(error)
+    }
+  }
+
+  #open(count: number): Batch {
+    this.#rows.begin(count)
+    this.#onBatch(this.#rows, count)
+    return new Batch(this.#rows, count, this.#endNow)
+  }
+
+  /** Ends the batch that is out, if any, on both sides. */
+  #end(): void {
+    if (!this.#rows.open) return
+    this.#rows.end()
+    if (!this.#closed) this.#native.finish()
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
+
+function busy(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_BUSY',
+    'this socket already has a consumer. Call stop(), or leave the for await loop, before starting another.',
+  )
+}
+
+/** A socket that was closed. */
+export function socketClosed(): WraithError {
+  return new WraithError('WRAITH_ERR_SOCKET_CLOSED', 'the socket is closed. Bind a new socket.')
+}

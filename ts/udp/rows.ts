@@ -1,0 +1,149 @@
+import { type Bytes, bytesOver } from '../bytes.js'
+import { outOfRange, WraithError } from '../errors.js'
+import type { NativeUdp } from '../native.js'
+import type { PoolInternals } from '../pool/buffer-pool.js'
+import { releaseMemory } from '../pool/debug.js'
+import type { PooledBuffer } from '../pool/guard.js'
+import { type Peer, Peers } from './peers.js'
+
+/** Bit of the flags column: the packet was larger than its slot. */
+export const TRUNCATED = 1
+/** In the private slot column: this row was taken out of the batch. */
+const TAKEN = 0xffff_ffff
+
+/**
+ * The rows of a socket's present batch. Native writes two blocks of columns and never reads them back: the public one is
+ * the user's to read, the private one decides which bytes `bytes(i)` shows, so that scribbling on a column misleads
+ * nobody but the one who does it.
+ */
+export class Rows {
+  readonly timestamps: BigUint64Array
+  readonly timestampsMs: Float64Array
+  readonly offsets: Uint32Array
+  readonly lengths: Uint32Array
+  readonly flags: Uint8Array
+  /** Counts batches; a batch is alive while it is the latest and `open` is set. */
+  epoch = 0
+  open = false
+  readonly #native: NativeUdp
+  readonly #pool: PoolInternals
+  readonly #slots: Uint32Array
+  readonly #starts: Uint32Array
+  readonly #sizes: Uint32Array
+  readonly #wire: Uint32Array
+  readonly #peers: Peers
+  /** The latest view made of each slot: traffic of one size makes no views at all. */
+  readonly #views: (Bytes | undefined)[]
+  #memory: ArrayBuffer
+  #dataView: DataView | undefined
+
+  constructor(native: NativeUdp, pool: PoolInternals) {
+    this.#native = native
+    this.#pool = pool
+    const { publicBlock: shown, privateBlock: hidden, columns } = native
+    const { rows } = columns
+    this.timestamps = new BigUint64Array(shown, columns.timestamps, rows)
+    this.timestampsMs = new Float64Array(shown, columns.timestampsMs, rows)
+    this.offsets = new Uint32Array(shown, columns.offsets, rows)
+    this.lengths = new Uint32Array(shown, columns.lengths, rows)
+    this.flags = new Uint8Array(shown, columns.flags, rows)
+    this.#slots = new Uint32Array(hidden, columns.privateSlots, rows)
+    this.#starts = new Uint32Array(hidden, columns.privateOffsets, rows)
+    this.#sizes = new Uint32Array(hidden, columns.privateLengths, rows)
+    this.#wire = new Uint32Array(hidden, columns.privateWireLengths, rows)
+    this.#peers = new Peers(native, new Uint32Array(hidden, columns.privatePeers, rows))
+    this.#views = new Array<Bytes | undefined>(pool.slots.capacity).fill(undefined)
+    this.#memory = pool.slots.memory
+  }
+
+  /** A batch of `count` rows has arrived. */
+  begin(count: number): void {
+    this.epoch++
+    this.open = true
+    if (this.#pool.slots.debug) this.#copyOut(count)
+    else if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
+  }
+
+  /** The batch ends for JavaScript; native has to be told separately. */
+  end(): void {
+    if (!this.open) return
+    this.open = false
+    if (this.#pool.slots.debug) releaseMemory(new Uint8Array(this.#memory))
+  }
+
+  /** The memory that offsets count in. */
+  get view(): DataView {
+    if (this.#dataView?.buffer !== this.#memory || this.#memory.byteLength === 0) {
+      this.#dataView = new DataView(this.#memory)
+    }
+    return this.#dataView
+  }
+
+  bytes(row: number): Bytes {
+    const length = this.#sizes[row] as number
+    const offset = this.#starts[row] as number
+    const slot = this.#slots[row] as number
+    const cached = this.#views[slot]
+    if (cached !== undefined && cached.byteLength === length && cached.byteOffset === offset) return cached
+    return this.#makeView(slot, offset, length)
+  }
+
+  peer(row: number): Peer {
+    return this.#peers.at(row)
+  }
+
+  /** Bytes that the sender sent, more than `bytes(row).length` when the row is truncated. */
+  wireLength(row: number): number {
+    return this.#wire[row] as number
+  }
+
+  /** The largest packet of the batch, as sent. */
+  largest(count: number): number {
+    let most = 0
+    for (let row = 0; row < count; row++) most = Math.max(most, this.#wire[row] as number)
+    return most
+  }
+
+  take(row: number): PooledBuffer {
+    if (this.#slots[row] === TAKEN) throw taken(row)
+    const { slots } = this.#pool
+    const slot = this.#native.take(row, slots.spare())
+    this.#slots[row] = TAKEN
+    return this.#pool.guard(slots.adopt(slot, this.#sizes[row] as number))
+  }
+
+  #makeView(slot: number, offset: number, length: number): Bytes {
+    if (slot === TAKEN)
+      throw new WraithError('WRAITH_ERR_STALE_BATCH', 'this row was taken. Read it through its guard.')
+    if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
+    const view = bytesOver(this.#memory, offset, length)
+    if (!this.#pool.slots.debug) this.#views[slot] = view
+    return view
+  }
+
+  /** Debug mode: the batch lies on memory of its own, which is detached when it ends. */
+  #copyOut(count: number): void {
+    let total = 0
+    for (let row = 0; row < count; row++) total += this.#sizes[row] as number
+    const slab = new Uint8Array(this.#pool.slots.memory)
+    this.#memory = new ArrayBuffer(Math.max(1, total))
+    const copy = new Uint8Array(this.#memory)
+    let at = 0
+    for (let row = 0; row < count; row++) {
+      const [start, length] = [this.#starts[row] as number, this.#sizes[row] as number]
+      copy.set(slab.subarray(start, start + length), at)
+      this.#starts[row] = at
+      this.offsets[row] = at
+      at += length
+    }
+  }
+}
+
+function taken(row: number): WraithError {
+  return new WraithError('WRAITH_ERR_STALE_BATCH', `row ${row} was taken already. Take a row once.`)
+}
+
+/** A row number that the batch does not have. */
+export function noSuchRow(row: unknown, length: number): WraithError {
+  return outOfRange('i', row, length === 0 ? 'nothing: the batch is empty' : `a row from 0 to ${length - 1}`)
+}

@@ -1,0 +1,537 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+
+import { isUnstable } from '../bytes.js'
+import { fromNative, invalidType, WraithError, wrapNative } from '../errors.js'
+import { Events } from '../events.js'
+import { type NativeUdp, native } from '../native.js'
+import { BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
+import { FALLBACK, isGuard, type PooledBuffer, peekTicket, takeTicket } from '../pool/guard.js'
+import { boolean, callable, wholeNumber } from '../validate.js'
+import type { Batch } from './batch.js'
+import { type CheckedOptions, checkBindOptions, hostName, sendPort } from './options.js'
+import type { Peer } from './peers.js'
+import { type BatchHandler, DONE, Reader, socketClosed } from './reader.js'
+import type { Rows } from './rows.js'
+import type { UdpInfo, UdpMetrics, UdpSocketOptions } from './types.js'
+
+interface UdpEventMap {
+  /** A send that returned `false` would succeed now. */
+  drain: []
+  /** A system call failed for a reason of this machine's; reading is paused. Without a listener it is thrown. */
+  error: [error: WraithError]
+  /** The descriptor is closed. */
+  close: []
+}
+
+/** What native tells the dispatcher; `crates/wraith-node/src/udp/event_loop.rs` has the same numbers. */
+const BATCH = 0
+const WRITABLE = 1
+const STARVED = 2
+const CLOSED = 3
+
+/** The largest payload of a datagram: 65535 less the IPv4 and UDP headers, and the UDP header alone for IPv6. */
+const MAX_PAYLOAD = { 4: 65_507, 6: 65_527 } as const
+
+/**
+ * A UDP socket that receives batches into the slots of a pool.
+ *
+ * Packets are read when there is a consumer (`consume`, `for await`, `tryReceive`) and wait in the kernel's buffer
+ * otherwise. Everything runs on the event loop of the isolate that bound the socket; there is no thread.
+ */
+export class UdpSocket implements AsyncDisposable, Disposable {
+  readonly #native: NativeUdp
+  readonly #options: CheckedOptions
+  readonly #pool: BufferPool
+  readonly #internals: PoolInternals
+  readonly #ownsPool: boolean
+  readonly #reader: Reader
+  readonly #events = new Events<UdpEventMap>(['drain', 'error', 'close'])
+  readonly #onAbort = (): void => void this.close()
+  readonly #closedPromise: Promise<void>
+  #resolveClosed: () => void = () => {}
+  #closed = false
+  #warned = false
+  #label: string
+  #lastMetrics: UdpMetrics | undefined
+
+  private constructor(options: CheckedOptions, address: string | undefined) {
+    this.#options = options
+    this.#ownsPool = options.pool === undefined
+    this.#pool = options.pool ?? ownPool(options)
+    this.#internals = poolInternals(this.#pool)
+    this.#label = `the UDP socket on port ${options.port}`
+    this.#closedPromise = new Promise((resolve) => {
+      this.#resolveClosed = resolve
+    })
+    // Before native holds a slot: a closed pool is refused here.
+    const reader = (): Reader => this.#reader
+    this.#native = bindNative(options, this.#internals.id, address, (kind, value) => {
+      if (kind === BATCH) return reader().onRows(value as number)
+      return this.#dispatch(kind, value)
+    })
+    this.#reader = new Reader(
+      this.#native,
+      this.#internals,
+      () => this.#label,
+      (rows, count) => {
+        if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
+      },
+    )
+    try {
+      this.#internals.attach(this.#reader)
+    } catch (error) {
+      this.#native.close()
+      throw error
+    }
+    this.#label = `the UDP socket on ${text(this.address())}`
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  /**
+   * Binds a socket. Host names are resolved; nothing else waits.
+   *
+   * @throws (rejects) WRAITH_ERR_ADDRESS_IN_USE, WRAITH_ERR_ADDRESS_NOT_AVAILABLE, WRAITH_ERR_PERMISSION,
+   *   WRAITH_ERR_INVALID_ADDRESS, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_ABORTED, those of the options and those of
+   *   {@link BufferPool}
+   */
+  static async bind(options: UdpSocketOptions = {}): Promise<UdpSocket> {
+    const checked = checkBindOptions(options)
+    throwIfAborted(checked)
+    const address = checked.address === undefined ? undefined : await resolve(checked.address, checked.family)
+    throwIfAborted(checked)
+    return new UdpSocket(checked, address)
+  }
+
+  /** The pool that packets are received into. */
+  get pool(): BufferPool {
+    return this.#pool
+  }
+
+  /**
+   * Calls `handler` with each batch, in the async context of this call. The batch is the handler's until it returns; if
+   * it returns a promise, until that settles, and no other batch comes meanwhile. What it throws is an uncaught exception,
+   * and the next batch comes all the same.
+   *
+   * @throws WRAITH_ERR_BUSY, WRAITH_ERR_SOCKET_CLOSED
+   */
+  consume(handler: BatchHandler): this {
+    this.#reader.consume(callable('handler', handler))
+    return this
+  }
+
+  /** Ends `consume` or a `for await` loop. Packets wait in the kernel until there is another consumer. */
+  stop(): this {
+    this.#reader.stop()
+    return this
+  }
+
+  /** Batches one after the other; each is lent until the next turn. Leaving the loop stops reading. */
+  [Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
+    return this.#reader.iterate()
+  }
+
+  /**
+   * A batch of the packets that are waiting in the kernel, or `undefined`. It is lent until its `dispose()` or the next
+   * call.
+   *
+   * @throws WRAITH_ERR_BUSY, WRAITH_ERR_SOCKET_CLOSED
+   */
+  tryReceive(): Batch | undefined {
+    return this.#reader.tryReceive()
+  }
+
+  /** Stops reading for a while; the consumer stays. A paused socket costs no CPU and does not keep the process alive. */
+  pause(): this {
+    this.#reader.pause()
+    return this
+  }
+
+  /** Reads on. */
+  resume(): this {
+    this.#reader.resume()
+    return this
+  }
+
+  /** Whether `pause()` was called last. */
+  get paused(): boolean {
+    return this.#reader.paused
+  }
+
+  /**
+   * Sends one datagram; the bytes are copied by the kernel before this returns. `false` when the send buffer is full:
+   * nothing was sent, try again after `'drain'`.
+   *
+   * @param bytes a `Uint8Array` (not of shared or resizable memory), or a string, sent as UTF-8
+   * @param to a port and an IP address (default: this machine), a {@link Peer}, or nothing on a connected socket
+   * @throws WRAITH_ERR_NOT_CONNECTED, WRAITH_ERR_ALREADY_CONNECTED, WRAITH_ERR_INVALID_ADDRESS,
+   *   WRAITH_ERR_MESSAGE_TOO_LARGE, WRAITH_ERR_SHARED_MEMORY, WRAITH_ERR_PERMISSION, WRAITH_ERR_SYSTEM
+   */
+  send(bytes: Uint8Array | string): boolean
+  send(bytes: Uint8Array | string, peer: Peer): boolean
+  send(bytes: Uint8Array | string, port: number, address?: string): boolean
+  send(bytes: Uint8Array | string, to?: Peer | number, address?: string): boolean {
+    if (this.#closed) throw socketClosed()
+    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
+    if (!(data instanceof Uint8Array)) throw invalidType('bytes', bytes, 'a Uint8Array or a string')
+    if (isUnstable(data)) {
+      throw new WraithError(
+        'WRAITH_ERR_SHARED_MEMORY',
+        'bytes lie in a SharedArrayBuffer or a resizable ArrayBuffer, which could change while they are sent. Copy them ' +
+          'into an ordinary Uint8Array first.',
+        { option: 'bytes' },
+      )
+    }
+    const target = this.#target(to, address)
+    try {
+      return this.#native.send(data, target.port, target.address)
+    } catch (error) {
+      throw wrapNative(error)
+    }
+  }
+
+  /**
+   * Sends the bytes in use of a guard and takes the guard over: its buffer goes home when the kernel has the bytes. When
+   * the send buffer is full it waits in a queue of 1024, in order, and `false` is returned: slow down until `'drain'`.
+   *
+   * @throws as {@link UdpSocket.send}; WRAITH_ERR_STALE_BUFFER, WRAITH_ERR_QUEUE_FULL. When it
+   *   throws, the guard is still yours.
+   */
+  sendOwned(guard: PooledBuffer, peer?: Peer): boolean {
+    if (this.#closed) throw socketClosed()
+    if (!isGuard(guard)) throw invalidType('guard', guard, 'a guard of a BufferPool')
+    const ticket = peekTicket(guard)
+    const { slots } = this.#internals
+    const target = this.#target(peer, undefined)
+    if (ticket.slot === FALLBACK || ticket.home !== slots) return this.#sendForeign(guard, target)
+    slots.settle(ticket)
+    let sent: number
+    try {
+      sent = this.#native.sendSlot(ticket.slot, ticket.length, target.port, target.address)
+    } catch (error) {
+      throw wrapNative(error)
+    }
+    if (sent === 0) throw queueFull()
+    takeTicket(guard)
+    slots.gaveUp(ticket)
+    return sent === 1
+  }
+
+  /**
+   * Fixes the peer: only its packets are received, and `send(bytes)` goes there. Host names are resolved.
+   *
+   * @throws (rejects) WRAITH_ERR_ALREADY_CONNECTED, WRAITH_ERR_INVALID_ADDRESS, WRAITH_ERR_SYSTEM
+   */
+  async connect(port: number, address?: string): Promise<void> {
+    sendPort(port)
+    const host = address === undefined ? this.#loopback() : hostName('address', address)
+    const resolved = await resolve(host, this.#options.family)
+    this.#open()
+    fromNative(() => this.#native.connect(port, resolved), 'address')
+  }
+
+  /** Undoes `connect`. @throws WRAITH_ERR_NOT_CONNECTED */
+  disconnect(): void {
+    this.#call((socket) => socket.disconnect())
+  }
+
+  /** Where the socket is bound. */
+  address(): Peer {
+    return Object.freeze(this.#call((socket) => socket.address()))
+  }
+
+  /** Where it is connected to. @throws WRAITH_ERR_NOT_CONNECTED */
+  remoteAddress(): Peer {
+    return Object.freeze(this.#call((socket) => socket.remoteAddress()))
+  }
+
+  /** Joins a multicast group, on the interface with this address (IPv4) or zone (IPv6, `'::%eth0'`). */
+  addMembership(group: string, multicastInterface?: string): void {
+    this.#membership(true, group, undefined, multicastInterface)
+  }
+
+  /** Leaves a multicast group. */
+  dropMembership(group: string, multicastInterface?: string): void {
+    this.#membership(false, group, undefined, multicastInterface)
+  }
+
+  /** Joins a group for the packets of one sender only. */
+  addSourceSpecificMembership(source: string, group: string, multicastInterface?: string): void {
+    this.#membership(true, group, hostName('source', source), multicastInterface)
+  }
+
+  /** Undoes {@link UdpSocket.addSourceSpecificMembership}. */
+  dropSourceSpecificMembership(source: string, group: string, multicastInterface?: string): void {
+    this.#membership(false, group, hostName('source', source), multicastInterface)
+  }
+
+  /** Allows or forbids sending to broadcast addresses. */
+  setBroadcast(on: boolean): void {
+    boolean('on', on)
+    this.#call((socket) => socket.setBroadcast(on))
+  }
+
+  /** Hops of unicast packets, 1 to 255. */
+  setTTL(ttl: number): void {
+    wholeNumber('ttl', ttl, 1, 255)
+    this.#call((socket) => socket.setTtl(ttl))
+  }
+
+  /** Hops of multicast packets, 0 to 255. */
+  setMulticastTTL(ttl: number): void {
+    wholeNumber('ttl', ttl, 0, 255)
+    this.#call((socket) => socket.setMulticastTtl(ttl))
+  }
+
+  /** Whether this machine gets its own multicast packets. */
+  setMulticastLoopback(on: boolean): void {
+    boolean('on', on)
+    this.#call((socket) => socket.setMulticastLoopback(on))
+  }
+
+  /** The interface that multicast packets leave by. */
+  setMulticastInterface(multicastInterface: string): void {
+    hostName('multicastInterface', multicastInterface)
+    this.#call((socket) => socket.setMulticastInterface(multicastInterface), 'multicastInterface')
+  }
+
+  /** SO_RCVBUF in bytes, as the kernel reports it. */
+  getRecvBufferSize(): number {
+    return this.#call((socket) => socket.bufferSizes()).recv.got
+  }
+
+  /** SO_SNDBUF in bytes, as the kernel reports it. */
+  getSendBufferSize(): number {
+    return this.#call((socket) => socket.bufferSizes()).send.got
+  }
+
+  /** A reading socket keeps the process alive; this is how it is by default. */
+  ref(): this {
+    if (!this.#closed) this.#native.setRef(true)
+    return this
+  }
+
+  /** A reading socket does not keep the process alive. */
+  unref(): this {
+    if (!this.#closed) this.#native.setRef(false)
+    return this
+  }
+
+  /** Whether a reading socket keeps the process alive. */
+  hasRef(): boolean {
+    return !this.#closed && this.#native.hasRef()
+  }
+
+  /** Counters, frozen. After `close()`: those of its last moment. One system call. */
+  metrics(): UdpMetrics {
+    if (this.#lastMetrics !== undefined) return this.#lastMetrics
+    return Object.freeze(fromNative(() => this.#native.metrics()) as unknown as UdpMetrics)
+  }
+
+  /** How the socket is set up: what was asked for and what the kernel gave. */
+  info(): UdpInfo {
+    const { recv, send } = this.#call((socket) => socket.bufferSizes())
+    return Object.freeze({
+      backend: this.#options.backend,
+      batchSize: this.#options.batchSize,
+      timestamps: this.#options.timestamps,
+      recvBuffer: Object.freeze(recv),
+      sendBuffer: Object.freeze(send),
+    })
+  }
+
+  /**
+   * Closes the socket. Its batch ends, slots go home, queued sends are dropped, a `for await` loop ends. Idempotent.
+   *
+   * @returns {@link UdpSocket.closed}
+   */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#lastMetrics = this.metrics()
+      this.#closed = true
+      this.#options.signal?.removeEventListener('abort', this.#onAbort)
+      this.#native.close()
+      this.#reader.close()
+      if (this.#ownsPool) this.#pool.close()
+    }
+    return this.#closedPromise
+  }
+
+  /** Resolves when the descriptor is closed and the port is free again. */
+  get closed(): Promise<void> {
+    return this.#closedPromise
+  }
+
+  /** As {@link UdpSocket.close}, for `using`. */
+  [Symbol.dispose](): void {
+    void this.close()
+  }
+
+  /** As {@link UdpSocket.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Calls `listener` at each of these events. */
+  on<K extends keyof UdpEventMap>(event: K, listener: (...args: UdpEventMap[K]) => void): this {
+    this.#events.add(event, listener, false)
+    return this
+  }
+
+  /** As {@link UdpSocket.on}, for the next time only. */
+  once<K extends keyof UdpEventMap>(event: K, listener: (...args: UdpEventMap[K]) => void): this {
+    this.#events.add(event, listener, true)
+    return this
+  }
+
+  /** Takes a listener away. */
+  off<K extends keyof UdpEventMap>(event: K, listener: (...args: UdpEventMap[K]) => void): this {
+    this.#events.remove(event, listener)
+    return this
+  }
+
+  #dispatch(kind: number, value: number | Error): number {
+    if (kind === STARVED) return this.#reader.onStarved()
+    if (kind === WRITABLE) this.#events.emit('drain')
+    else if (kind === CLOSED) {
+      this.#resolveClosed()
+      this.#events.emit('close')
+    } else this.#events.emit('error', wrapNative(value) as WraithError)
+    return DONE
+  }
+
+  #target(to: unknown, address: unknown): { port: number; address: string | undefined } {
+    if (to === undefined) return { port: 0, address: undefined }
+    if (typeof to === 'object' && to !== null) {
+      const peer = to as Partial<Peer>
+      return { port: sendPort(peer.port), address: hostName('peer.address', peer.address) }
+    }
+    return {
+      port: sendPort(to),
+      address: address === undefined ? this.#loopback() : hostName('address', address),
+    }
+  }
+
+  #loopback(): string {
+    return this.#options.family === 4 ? '127.0.0.1' : '::1'
+  }
+
+  /** A guard of another pool or of the heap is sent from where it lies. */
+  #sendForeign(guard: PooledBuffer, target: { port: number; address: string | undefined }): boolean {
+    const { data } = guard
+    let sent: boolean
+    try {
+      sent = this.#native.send(data, target.port, target.address)
+    } catch (error) {
+      throw wrapNative(error)
+    }
+    if (!sent) throw queueFull()
+    guard.dispose()
+    return true
+  }
+
+  #membership(
+    join: boolean,
+    group: string,
+    source: string | undefined,
+    multicastInterface: string | undefined,
+  ): void {
+    hostName('group', group)
+    if (multicastInterface !== undefined) hostName('multicastInterface', multicastInterface)
+    this.#call((socket) => socket.membership(join, group, source, multicastInterface), 'group')
+  }
+
+  #open(): void {
+    if (this.#closed) throw socketClosed()
+  }
+
+  #call<T>(call: (socket: NativeUdp) => T, option?: string): T {
+    this.#open()
+    return fromNative(() => call(this.#native), option)
+  }
+
+  #warnTruncated(rows: Rows, count: number): void {
+    const size = rows.largest(count)
+    if (size <= this.#pool.bufferSize) return
+    this.#warned = true
+    process.emitWarning(
+      `a packet of ${size} bytes was cut to the pool's ${this.#pool.bufferSize}; bufferSize: ${size} would hold it ` +
+        `(at most ${MAX_PAYLOAD[this.#options.family]} are possible). metrics().rxTruncated counts them.`,
+      { type: 'WraithWarning', code: 'WRAITH_WARN_TRUNCATED' },
+    )
+  }
+}
+
+function ownPool(options: CheckedOptions): BufferPool {
+  const { bufferSize, capacity } = options
+  return new BufferPool({
+    ...(bufferSize === undefined ? {} : { bufferSize }),
+    ...(capacity === undefined ? {} : { capacity }),
+  })
+}
+
+function bindNative(
+  options: CheckedOptions,
+  pool: string,
+  address: string | undefined,
+  dispatch: (kind: number, value: number | Error) => number,
+): NativeUdp {
+  const { recvBufferSize, sendBufferSize, fd } = options
+  return fromNative(
+    () =>
+      native().bindUdp(
+        {
+          pool,
+          family: options.family,
+          port: options.port,
+          ipv6Only: options.ipv6Only,
+          reuseAddr: options.reuseAddr,
+          reusePort: options.reusePort,
+          timestamps: options.timestamps,
+          batchSize: options.batchSize,
+          dropTruncated: options.onTruncated === 'drop',
+          portable: options.backend === 'recvmsg',
+          ...(address === undefined ? {} : { address }),
+          ...(recvBufferSize === undefined ? {} : { recvBufferSize }),
+          ...(sendBufferSize === undefined ? {} : { sendBufferSize }),
+          ...(fd === undefined ? {} : { fd }),
+        },
+        dispatch,
+      ),
+    fd === undefined ? 'address' : 'fd',
+  )
+}
+
+async function resolve(host: string, family: 4 | 6): Promise<string> {
+  if (isIP(host) !== 0) return host
+  try {
+    return (await lookup(host, { family })).address
+  } catch (cause) {
+    throw new WraithError(
+      'WRAITH_ERR_INVALID_ADDRESS',
+      `address ${JSON.stringify(host)} could not be resolved to an IPv${family} address. Pass an IP address, or a name ` +
+        'that resolves.',
+      { option: 'address', cause },
+    )
+  }
+}
+
+function throwIfAborted({ signal }: CheckedOptions): void {
+  if (!signal?.aborted) return
+  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Bind with a signal that has not.', {
+    option: 'signal',
+    cause: signal.reason,
+  })
+}
+
+function queueFull(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_QUEUE_FULL',
+    "the send buffer and the queue behind it are full; the guard is still yours. Wait for 'drain' before sending more.",
+  )
+}
+
+function text({ address, port, family }: Peer): string {
+  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+}
