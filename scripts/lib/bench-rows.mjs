@@ -7,7 +7,7 @@ const round = (value) =>
  * How a row stands to its gate or aim: 'met', 'missed', or 'unclear' when only a part of the confidence interval
  * meets it. `{ atLeast }` or `{ atMost }`, on the ratio or on the field that `of` names.
  */
-export function verdict(row, goal) {
+function verdict(row, goal) {
   if (!goal) return undefined
   const value = row[goal.of ?? 'ratio']
   const [low, high] = !goal.of && row.interval ? row.interval : [value, value]

@@ -15,8 +15,7 @@ export const runtimeFolder = (major) => cache('node', String(major))
 export const runtimeStamp = (major) => cache('node', String(major), 'stamp')
 
 /** The binary of a pinned release. */
-export const pinnedNode = (major) =>
-  cache('node', String(major), 'node_modules', runtimePackage, 'bin', 'node')
+const pinnedNode = (major) => cache('node', String(major), 'node_modules', runtimePackage, 'bin', 'node')
 
 /** The binary to test a major with: this very process's when it is of that major. */
 export const nodeOf = (major) => (major === currentMajor ? process.execPath : pinnedNode(major))

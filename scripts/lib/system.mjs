@@ -22,7 +22,7 @@ const needs = {
   },
 }
 
-export function onPath(command) {
+function onPath(command) {
   return (cleanEnv().PATH ?? '').split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK)

@@ -1,5 +1,5 @@
 // What a user of the published types writes. It is compiled in the packaging test, never run.
-import { type Batch, BufferPool, codes, UdpSocket, WraithError, type WraithErrorCode } from 'wraith-transport'
+import { type Batch, BufferPool, UdpSocket, WraithError, type WraithErrorCode } from 'wraith-transport'
 
 const pool = new BufferPool({ bufferSize: 2048, capacity: 1024, onExhausted: 'throw' })
 {
@@ -32,6 +32,6 @@ try {
 } catch (error) {
   if (error instanceof WraithError) {
     const code: WraithErrorCode = error.code
-    console.log(codes[code].remedy)
+    console.log(code, error.message)
   }
 }
