@@ -4,7 +4,9 @@
  * With `@types/node` installed this is its `Buffer` type; without it, the part of a Buffer that is listed in
  * {@link BufferLike}.
  */
-export type Bytes = typeof globalThis extends { Buffer: { prototype: infer B } } ? B & Uint8Array : BufferLike
+export type Bytes = typeof globalThis extends { Buffer: { from(text: string): infer B } }
+  ? B & Uint8Array
+  : BufferLike
 
 /** What a `Buffer` has beyond a `Uint8Array`, as far as this package's own types need it. */
 export interface BufferLike extends Uint8Array {

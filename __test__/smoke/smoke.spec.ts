@@ -25,7 +25,7 @@ test('a pool lends zeroed buffers, takes them back and adds up', () => {
   const pool = later(new BufferPool({ bufferSize: 1500, capacity: 8, onExhausted: 'throw' }))
   const guards = Array.from({ length: 8 }, () => pool.acquire())
   for (const guard of guards) {
-    expect(guard.bytes.every((byte: number) => byte === 0)).toBe(true)
+    expect(guard.bytes.every((byte) => byte === 0)).toBe(true)
     guard.bytes.fill(0xff)
   }
   expect(pool.available).toBe(0)
@@ -33,7 +33,7 @@ test('a pool lends zeroed buffers, takes them back and adds up', () => {
   expect(() => pool.acquire()).toThrow(expect.objectContaining({ code: 'WRAITH_ERR_POOL_EXHAUSTED' }))
   for (const guard of guards) guard.dispose()
   const again = pool.acquire()
-  expect(again.bytes.every((byte: number) => byte === 0)).toBe(true)
+  expect(again.bytes.every((byte) => byte === 0)).toBe(true)
   again.dispose()
   expect(pool.available).toBe(8)
   expect(pool.audit()).toMatchObject({ ok: true, problems: [] })

@@ -6,8 +6,12 @@ const pool = new BufferPool({ bufferSize: 2048, capacity: 1024, onExhausted: 'th
   using guard = pool.acquire()
   guard.bytes.set([1, 2, 3])
   guard.length = 3
+  // The bytes have a type of their own, with and without @types/node.
+  const untouched: boolean = guard.bytes.subarray(3).every((byte) => byte === 0)
+  // @ts-expect-error: there is no such method
+  guard.bytes.nonsense()
   const data: Uint8Array = guard.data
-  console.log(data.byteLength, pool.available, pool.metrics(), pool.audit())
+  console.log(data.byteLength, untouched, pool.available, pool.metrics(), pool.audit())
 }
 
 function read(batch: Batch): number {
