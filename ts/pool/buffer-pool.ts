@@ -1,13 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { fromNative, invalidType, outOfRange, WraithError } from '../errors.js'
+import { fromNative, invalidType, WraithError } from '../errors.js'
 import { Events } from '../events.js'
 import { type NativePool, native } from '../native.js'
-import { boolean, checkOptions, oneOf, wholeNumber } from '../validate.js'
+import { wholeNumber } from '../validate.js'
 import { debugMode } from './debug.js'
 import { Fallback } from './fallback.js'
 import { isGuard, PooledBuffer, PooledBuffers, peekTicket, type Ticket } from './guard.js'
-import type { LeakDetection, LeakReport } from './leaks.js'
+import type { LeakReport } from './leaks.js'
 import { type Change, Monitor } from './monitor.js'
+import { checkPoolOptions } from './options.js'
 import { poolClosed, Slots, type Source } from './slots.js'
 import { callerLine } from './stack.js'
 import type {
@@ -18,19 +19,6 @@ import type {
   HolderInfo,
   ThresholdEvent,
 } from './types.js'
-
-const OPTIONS = [
-  'bufferSize',
-  'capacity',
-  'onExhausted',
-  'maxFallback',
-  'mlock',
-  'hugePages',
-  'leakDetection',
-] as const
-const LEVELS = ['off', 'count', 'sampled', 'stack'] as const
-export const MAX_BUFFER_SIZE = 16 * 1024 * 1024
-export const MAX_CAPACITY = 1 << 20
 
 interface PoolEventMap {
   pressure: [event: ThresholdEvent]
@@ -77,28 +65,15 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_INVALID_ARG_TYPE, WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_UNKNOWN_OPTION, WRAITH_ERR_NO_MEMORY
    */
   constructor(options: BufferPoolOptions = {}) {
-    checkOptions('BufferPool', options, OPTIONS)
-    const bufferSize = wholeNumber('bufferSize', options.bufferSize ?? 2048, 1, MAX_BUFFER_SIZE)
-    const capacity = wholeNumber('capacity', options.capacity ?? 1024, 1, MAX_CAPACITY)
-    const maxFallback = wholeNumber('maxFallback', options.maxFallback ?? capacity, 0, MAX_CAPACITY)
-    this.#throws = oneOf('onExhausted', options.onExhausted ?? 'allocate', ['allocate', 'throw']) === 'throw'
-    const mlock = boolean('mlock', options.mlock ?? false)
-    const hugePages = boolean('hugePages', options.hugePages ?? false)
-    const level = leakLevel(options.leakDetection)
-    if (bufferSize * capacity > 0xffff_ffff) {
-      throw outOfRange(
-        'bufferSize × capacity',
-        bufferSize * capacity,
-        'at most 4294967295 bytes',
-        'Make several pools.',
-      )
-    }
+    const { bufferSize, capacity, onExhausted, maxFallback, mlock, hugePages, leakDetection } =
+      checkPoolOptions(options)
+    this.#throws = onExhausted === 'throw'
     const addon = native()
     this.#native = fromNative(() => addon.createPool(bufferSize, capacity, mlock, hugePages), 'capacity')
     this.#closedPromise = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
-    this.#slots = new Slots(this.#native, bufferSize, capacity, level, debugMode(), {
+    this.#slots = new Slots(this.#native, bufferSize, capacity, leakDetection, debugMode(), {
       sampled: () => this.#look(),
       lost: (slot) => this.#lost(slot),
       home: () => this.#whenHome(),
@@ -190,7 +165,7 @@ export class BufferPool implements Disposable {
   metrics(): BufferPoolMetrics {
     const { native: table, lent } = this.#slots.audit()
     const acquires = this.#slots.taken + this.#refused
-    const out = this.#fallback.allocated - this.#fallback.live
+    const { allocated, live, leaked } = this.#fallback
     return Object.freeze({
       capacity: this.capacity,
       bufferSize: this.bufferSize,
@@ -200,12 +175,12 @@ export class BufferPool implements Disposable {
       quarantined: table.quarantined,
       utilization: 1 - this.available / this.capacity,
       acquires,
-      releases: this.#slots.taken - lent - this.#slots.leaked + out,
+      releases: this.#slots.taken - lent - this.#slots.leaked + allocated - live - leaked,
       exhaustions: this.#refused,
       exhaustionRate: acquires === 0 ? 0 : this.#refused / acquires,
-      fallbackAllocations: this.#fallback.allocated,
-      fallbackLive: this.#fallback.live,
-      leaked: this.#slots.leaked,
+      fallbackAllocations: allocated,
+      fallbackLive: live,
+      leaked: this.#slots.leaked + leaked,
     })
   }
 
@@ -236,7 +211,7 @@ export class BufferPool implements Disposable {
 
   /** Who holds the buffers that are not at home. */
   dump(): readonly HolderInfo[] {
-    const states = this.#native.holders()
+    const states = fromNative(() => this.#native.holders())
     const holders: HolderInfo[] = []
     for (const [slot, state] of states.entries()) {
       if (this.#slots.isLent(slot)) {
@@ -253,7 +228,7 @@ export class BufferPool implements Disposable {
 
   /** The pool's memory: what was asked for and what the kernel gave. */
   info(): BufferPoolInfo {
-    const { bytes, stride, mlock, hugePages } = this.#native.info()
+    const { bytes, stride, mlock, hugePages } = fromNative(() => this.#native.info())
     return Object.freeze({
       bufferSize: this.bufferSize,
       capacity: this.capacity,
@@ -394,12 +369,4 @@ export class BufferPool implements Disposable {
       guard: (ticket) => new PooledBuffer(ticket),
     })
   }
-}
-
-function leakLevel(given: unknown): LeakDetection {
-  if (given !== undefined) return oneOf('leakDetection', given, LEVELS)
-  const environment = process.env['WRAITH_LEAK']
-  return environment === undefined || environment === ''
-    ? 'sampled'
-    : oneOf('WRAITH_LEAK', environment, LEVELS)
 }

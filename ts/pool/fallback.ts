@@ -10,6 +10,8 @@ export class Fallback implements Home {
   live = 0
   /** How many were ever allocated. */
   allocated = 0
+  /** How many were lost with their guards. */
+  leaked = 0
   readonly #lost: FinalizationRegistry<undefined>
   readonly #onHome: () => void
 
@@ -19,6 +21,7 @@ export class Fallback implements Home {
     this.#onHome = onHome
     this.#lost = new FinalizationRegistry(() => {
       this.live--
+      this.leaked++
       onLost()
     })
   }

@@ -1,5 +1,6 @@
 import { type Bytes, bytesOver } from '../bytes.js'
-import { fromNative, WraithError } from '../errors.js'
+import { fromNative, WraithError, wrapNative } from '../errors.js'
+import { keepHere } from '../exported.js'
 import type { NativeAudit, NativePool } from '../native.js'
 import { freshMemory, releaseMemory } from './debug.js'
 import type { Home } from './guard.js'
@@ -76,7 +77,7 @@ export class Slots implements Home {
     this.bufferSize = bufferSize
     this.capacity = capacity
     this.debug = debug
-    this.#memory = native.memory
+    this.#memory = keepHere(native.memory)
     this.#mail = new Uint32Array(native.mailbox)
     this.#stride = native.stride
     this.#parked = new Array<Ticket | undefined>(capacity).fill(undefined)
@@ -146,7 +147,7 @@ export class Slots implements Home {
 
   /** The owner table with this isolate's slots split into those in the magazine and those in guards' hands. */
   audit(): { native: NativeAudit; cached: number; lent: number } {
-    return { native: this.#native.audit(), cached: this.#magazine.length, lent: this.lent }
+    return { native: fromNative(() => this.#native.audit()), cached: this.#magazine.length, lent: this.lent }
   }
 
   /** A slot that native has already made this isolate's (a row that was taken out of a batch). */
@@ -238,7 +239,7 @@ export class Slots implements Home {
     zero.call(ticket.view, 0)
     this.#mail[0] = ticket.slot
     this.#park(ticket)
-    this.#native.flush(1, detached)
+    this.#handBack(1, detached)
     this.#feed()
     this.#tellWhenHome()
   }
@@ -259,7 +260,16 @@ export class Slots implements Home {
         this.#mail[count++] = ticket.slot
         this.#park(ticket)
       }
-      this.#native.flush(count, false)
+      this.#handBack(count, false)
+    }
+  }
+
+  /** The slots in the mailbox go back to the native free list. */
+  #handBack(count: number, dirty: boolean): void {
+    try {
+      this.#native.flush(count, dirty)
+    } catch (error) {
+      throw wrapNative(error)
     }
   }
 
@@ -294,7 +304,7 @@ export class Slots implements Home {
   }
 
   #remap(): void {
-    this.#memory = fromNative(() => this.#native.map())
+    this.#memory = keepHere(fromNative(() => this.#native.map()))
     this.#events.remapped()
   }
 
@@ -306,7 +316,7 @@ export class Slots implements Home {
 
   #lose(slot: number): void {
     this.leaked++
-    this.#native.quarantine(slot)
+    fromNative(() => this.#native.quarantine(slot))
     this.#events.lost(slot)
     this.#sequenceOf[slot] = 0
     this.#tellWhenHome()

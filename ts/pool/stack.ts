@@ -1,5 +1,5 @@
 /** Frames of a recorded stack. */
-const FRAMES = 12
+const FRAMES = 16
 
 /**
  * The caller's stack, formatted only when somebody reads it. Capturing costs about a microsecond, formatting ten times
@@ -14,7 +14,9 @@ export function captureStack(): { stack?: string } {
   return holder
 }
 
-const OWN_FILES = /[\\/](?:dist|node_modules[\\/]wraith-transport)[\\/](?:dist[\\/])?ts[\\/](?:pool|udp)[\\/]/
+/** Where this package's compiled files lie; its command-line program is user code to the rest. */
+const OWN = new URL('..', import.meta.url).href
+const OWN_PROGRAM = new URL('../cli/', import.meta.url).href
 
 /** The first line of a stack that is not this package's own: where user code acquired. */
 export function callerLine(stack: string | undefined): string | undefined {
@@ -22,5 +24,5 @@ export function callerLine(stack: string | undefined): string | undefined {
     ?.split('\n')
     .slice(1)
     .map((line) => line.trim())
-    .find((line) => line.startsWith('at ') && !OWN_FILES.test(line))
+    .find((line) => line.startsWith('at ') && (!line.includes(OWN) || line.includes(OWN_PROGRAM)))
 }

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
 
 import { invalidType, show, WraithError } from '../errors.js'
-import { BufferPool, MAX_BUFFER_SIZE, MAX_CAPACITY } from '../pool/buffer-pool.js'
+import { BufferPool } from '../pool/buffer-pool.js'
+import { MAX_BUFFER_SIZE, MAX_CAPACITY } from '../pool/options.js'
 import { boolean, checkOptions, oneOf, wholeNumber } from '../validate.js'
 import type { AbortSignalLike, UdpSocketOptions } from './types.js'
 
@@ -49,6 +50,17 @@ export interface CheckedOptions {
 /** Checks what `UdpSocket.bind` was given. Nothing has been reserved when it throws. */
 export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
   const options = checkOptions('UdpSocket.bind', given, OPTIONS)
+  // Defaults stand in for `undefined` only: null is a value of the wrong type.
+  const {
+    port = 0,
+    ipv6Only: v6Only = false,
+    reuseAddr = false,
+    reusePort = false,
+    batchSize = 64,
+    timestamps = false,
+    onTruncated = 'warn',
+    backend = defaultBackend(),
+  } = options
   const address = optional('address', options.address, (name, value) => hostName(name, value))
   const family = familyOf(address, options.type)
   const pool = options.pool
@@ -62,7 +74,7 @@ export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
       )
     }
   }
-  const ipv6Only = boolean('ipv6Only', options.ipv6Only ?? false)
+  const ipv6Only = boolean('ipv6Only', v6Only)
   if (ipv6Only && family === 4) {
     throw new WraithError(
       'WRAITH_ERR_INVALID_ADDRESS',
@@ -71,12 +83,12 @@ export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
     )
   }
   return {
-    port: wholeNumber('port', options.port ?? 0, 0, 65_535),
+    port: wholeNumber('port', port, 0, 65_535),
     address,
     family,
     ipv6Only,
-    reuseAddr: boolean('reuseAddr', options.reuseAddr ?? false),
-    reusePort: boolean('reusePort', options.reusePort ?? false),
+    reuseAddr: boolean('reuseAddr', reuseAddr),
+    reusePort: boolean('reusePort', reusePort),
     recvBufferSize: optional('recvBufferSize', options.recvBufferSize, (n, v) =>
       wholeNumber(n, v, 1, 0x7fff_ffff),
     ),
@@ -90,10 +102,10 @@ export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
     capacity: optional('capacity', options.capacity, (name, value) =>
       wholeNumber(name, value, 1, MAX_CAPACITY),
     ),
-    batchSize: wholeNumber('batchSize', options.batchSize ?? 64, 1, 1024),
-    timestamps: boolean('timestamps', options.timestamps ?? false),
-    onTruncated: oneOf('onTruncated', options.onTruncated ?? 'warn', ['warn', 'keep', 'drop']),
-    backend: oneOf('backend', options.backend ?? defaultBackend(), ['recvmmsg', 'recvmsg']),
+    batchSize: wholeNumber('batchSize', batchSize, 1, 1024),
+    timestamps: boolean('timestamps', timestamps),
+    onTruncated: oneOf('onTruncated', onTruncated, ['warn', 'keep', 'drop']),
+    backend: oneOf('backend', backend, ['recvmmsg', 'recvmsg']),
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Bytes, bytesOver } from '../bytes.js'
 import { outOfRange, WraithError } from '../errors.js'
+import { keepHere } from '../exported.js'
 import type { NativeUdp } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
@@ -40,7 +41,8 @@ export class Rows {
   constructor(native: NativeUdp, pool: PoolInternals) {
     this.#native = native
     this.#pool = pool
-    const { publicBlock: shown, privateBlock: hidden, columns } = native
+    const { privateBlock: hidden, columns } = native
+    const shown = keepHere(native.publicBlock)
     const { rows } = columns
     this.timestamps = new BigUint64Array(shown, columns.timestamps, rows)
     this.timestampsMs = new Float64Array(shown, columns.timestampsMs, rows)
