@@ -7,6 +7,8 @@ import { significant } from './statistics.js'
 export interface JsonRow {
   /** Packets a second, or `"full"`. */
   rate: number | 'full'
+  /** Whether other work held the receiver's thread. */
+  held: boolean
   work: 'count' | 'parse'
   runs: number
   recvBufferBytes: number
@@ -16,6 +18,7 @@ export interface JsonRow {
   droppedByKernel: number
   unaccounted: number
   equalTotals: boolean
+  packetsPerBatch: number | null
   packetsPerCpuSecond: number | null
   cpuNsPerPacket: number | null
   heapBytesPerPacket: number | null
@@ -69,9 +72,10 @@ function side(rows: readonly RowResult[], name: Side): JsonRow[] {
   })
 }
 
-function row({ row: { rate, work } }: RowResult, of: SideResult): JsonRow {
+function row({ row: { rate, work, held } }: RowResult, of: SideResult): JsonRow {
   return {
     rate: rate ?? 'full',
+    held,
     work,
     runs: of.runs,
     recvBufferBytes: of.recvBufferSize,
@@ -81,6 +85,7 @@ function row({ row: { rate, work } }: RowResult, of: SideResult): JsonRow {
     droppedByKernel: of.dropped,
     unaccounted: of.unaccounted,
     equalTotals: of.mismatches.length === 0,
+    packetsPerBatch: round(of.packetsPerBatch),
     packetsPerCpuSecond: round(of.packetsPerCpuSecond),
     cpuNsPerPacket: round(of.cpuNsPerPacket),
     heapBytesPerPacket: round(of.heapBytesPerPacket),

@@ -10,6 +10,8 @@ export interface Machine {
   v8: string
   uv: string
   library: string
+  /** Load average of the last minute before the demo began. */
+  load: number
   /** `net.core.rmem_default` and `rmem_max`, bytes; `undefined` where the system has no such thing. */
   rmemDefault: number | undefined
   rmemMax: number | undefined
@@ -24,6 +26,7 @@ export function describeMachine(): Machine {
     v8: process.versions.v8,
     uv: process.versions.uv,
     library: libraryVersion(),
+    load: os.loadavg()[0] ?? 0,
     rmemDefault: sysctl('rmem_default'),
     rmemMax: sysctl('rmem_max'),
   }

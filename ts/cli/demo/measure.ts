@@ -17,6 +17,8 @@ export interface Measured {
   unaccounted: number
   /** What is wrong with the contents; empty when they add up. */
   mismatches: string[]
+  /** Calls with packets; `undefined` where every packet is a call. */
+  batches: number | undefined
   /** Less what the process uses doing nothing. */
   cpuNs: number
   wallNs: number
@@ -58,7 +60,13 @@ export async function measure(setting: Setting, side: Side, row: Row, idleCpu: n
 /** CPU nanoseconds a second that a warm receiver of `side` uses when nothing comes. */
 export async function measureIdle(setting: Setting, side: Side): Promise<number> {
   const { plan } = setting
-  const row: Row = { rate: WARM_UP_RATE, work: 'parse', recvBufferSize: undefined, durationMs: plan.idleMs }
+  const row: Row = {
+    rate: WARM_UP_RATE,
+    work: 'parse',
+    recvBufferSize: undefined,
+    held: false,
+    durationMs: plan.idleMs,
+  }
   return withReceiver(setting, side, row, async (receiver) => {
     await receiver.ask({ do: 'rest', ms: plan.idleMs / 4 }, ANSWER_MS)
     return (await receiver.ask<Rested>({ do: 'rest', ms: plan.idleMs }, ANSWER_MS)).idleCpuNsPerSecond
@@ -80,6 +88,7 @@ async function withReceiver<T>(
         side,
         work: row.work,
         recvBufferSize: row.recvBufferSize,
+        held: row.held,
         epochNs,
         maxPackets: packetLimit(row),
         latencyEvery: latencyEvery(row),
@@ -141,6 +150,7 @@ function book(
     dropped,
     unaccounted,
     mismatches: mismatches(row, streamed, received),
+    batches: received.batches,
     cpuNs: Math.max(0, received.cpuNs - (idleCpu * received.wallNs) / 1e9),
     wallNs: received.wallNs,
     heapBytes: received.heap.allocatedBytes,

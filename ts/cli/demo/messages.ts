@@ -14,6 +14,7 @@ export interface OpenReceiver {
   work: Work
   /** Asked of the kernel; `undefined` leaves the machine's default. */
   recvBufferSize: number | undefined
+  held: boolean
   epochNs: bigint
   maxPackets: number
   latencyEvery: number
@@ -47,6 +48,8 @@ export interface Received extends Tallied {
   dropped: number | undefined
   /** The same from `/proc/net/udp`, for comparison. */
   droppedByProc: number | undefined
+  /** Calls with packets, marks included; `undefined` where every packet is a call. */
+  batches: number | undefined
   cpuNs: number
   wallNs: number
   heap: HeapUse

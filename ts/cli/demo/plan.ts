@@ -7,8 +7,15 @@ export interface Row {
   work: Work
   /** Asked of the kernel for both sides; `undefined` leaves the machine's default. */
   recvBufferSize: number | undefined
+  /** Other work holds the receiver's thread for {@link HOLD} at a time, so that packets wait for it. */
+  held: boolean
   durationMs: number
 }
+
+/** Packets wait for a held receiver `heldMs` of every `everyMs` milliseconds. */
+export const HOLD = { heldMs: 20, everyMs: 22 } as const
+/** 200 packets in {@link HOLD.heldMs}: the stock receive buffer of Linux holds 277 of them. */
+const HELD_RATE = 10_000
 
 export interface Plan {
   rows: readonly Row[]
@@ -25,7 +32,7 @@ export interface Plan {
 export const DEFAULT_SECONDS = 30
 export const MOST_SECONDS = 600
 /** Warm-up rate: below what either side can take, so that both see the same packets. */
-export const WARM_UP_RATE = 20_000
+export const WARM_UP_RATE = 40_000
 /** More than a Node process can send. */
 const MOST_RATE = 2_000_000
 const LEAST_LIMIT = 1 << 16
@@ -50,16 +57,21 @@ const LEAST_MS = 100
 export function planFor(seconds: number, largeBuffer: number | undefined): Plan {
   const long = seconds >= 20
   const rounds = long ? Math.min(7, Math.max(2, Math.round(seconds / 15))) : 1
-  const warmUpMs = long ? 200 : 60
+  const warmUpMs = long ? 150 : 60
   const restMs = long ? 30 : 15
   const idleMs = long ? 400 : 100
   const weighted: Array<Omit<Row, 'durationMs'> & { weight: number }> = []
   for (const work of WORKS) {
-    for (const { rate, weight } of LOADS) weighted.push({ rate, work, recvBufferSize: undefined, weight })
+    for (const { rate, weight } of LOADS)
+      weighted.push({ rate, work, recvBufferSize: undefined, held: false, weight })
   }
+  const extra = { work: 'count', weight: 0.6 } as const
   if (largeBuffer !== undefined) {
-    weighted.push({ rate: undefined, work: 'count', recvBufferSize: largeBuffer, weight: 0.8 })
+    weighted.push({ ...extra, rate: undefined, recvBufferSize: largeBuffer, held: false })
   }
+  weighted.push({ ...extra, rate: HELD_RATE, recvBufferSize: undefined, held: true })
+  // Rows of the same work stand together in the table.
+  weighted.sort((a, b) => WORKS.indexOf(a.work) - WORKS.indexOf(b.work))
   const runs = weighted.length * 2 * rounds
   const left =
     seconds * 1000 - ONCE_MS - 2 * (idleMs + warmUpMs) - runs * (RUN_OVERHEAD_MS + warmUpMs + restMs)
@@ -93,8 +105,11 @@ export function latencyEvery(row: Row): number {
   return 2 ** Math.max(0, Math.ceil(Math.log2(expected / LATENCY_SAMPLES)))
 }
 
-export function rateName(row: Row): string {
-  return row.rate === undefined ? 'full' : `${row.rate / 1000}k/s`
+/** Nine characters at most. */
+export function loadName(row: Row): string {
+  if (row.held) return `${(row.rate ?? 0) / 1000}k held`
+  if (row.rate !== undefined) return `${row.rate / 1000}k/s`
+  return row.recvBufferSize === undefined ? 'full' : 'full, big'
 }
 
 export function workName(row: Row): string {

@@ -3,6 +3,7 @@ import { Clock } from './clock.js'
 import { HeapMeter, type HeapUse } from './heap.js'
 import { kernelDrops } from './kernel-drops.js'
 import type { EndSeen, Opened, OpenReceiver, Received, Request, Rested } from './messages.js'
+import { HOLD } from './plan.js'
 import { say, serve } from './service.js'
 import { open, type Source } from './sources.js'
 import { Tally } from './tally.js'
@@ -27,8 +28,11 @@ class Measurement {
   #heapUse: HeapUse | undefined
   #droppedBefore: number | undefined
   #droppedByProcBefore: number | undefined
+  #batchesBefore: number | undefined
+  readonly #held: boolean
 
   constructor(request: OpenReceiver) {
+    this.#held = request.held
     this.#tally = new Tally({
       work: request.work,
       clock: new Clock(request.epochNs),
@@ -48,6 +52,7 @@ class Measurement {
   async rest(ms: number): Promise<Rested> {
     this.#droppedBefore = this.#source?.dropped()
     this.#droppedByProcBefore = this.#droppedByProc()
+    this.#batchesBefore = this.#source?.batches()
     const before = process.cpuUsage()
     const began = performance.now()
     await delay(ms)
@@ -58,9 +63,27 @@ class Measurement {
 
   #begin(): void {
     this.#heapUse = undefined
+    if (this.#held) this.#hold(new Int32Array(new SharedArrayBuffer(4)))
     this.#heap.start()
     this.#beganAt = performance.now()
     this.#cpuAtBegin = process.cpuUsage()
+  }
+
+  /** Stands for other work of the same thread. It sleeps, so that the CPU time stays that of receiving. */
+  #hold(never: Int32Array): void {
+    const gapMs = HOLD.everyMs - HOLD.heldMs
+    let heldUntil = performance.now()
+    const next = (): void => {
+      if (this.#heapUse !== undefined) return
+      // A timer set after a long turn may be due at once, which would leave one look at the socket between two holds.
+      const left = gapMs - (performance.now() - heldUntil)
+      if (left <= 0) {
+        Atomics.wait(never, 0, 0, HOLD.heldMs)
+        heldUntil = performance.now()
+      }
+      setTimeout(next, left <= 0 ? gapMs : left)
+    }
+    next()
   }
 
   #end(): void {
@@ -85,6 +108,7 @@ class Measurement {
       ...this.#tally.read(),
       dropped: this.#dropped(),
       droppedByProc: difference(this.#droppedByProc(), this.#droppedByProcBefore),
+      batches: difference(this.#source?.batches(), this.#batchesBefore),
       cpuNs: this.#cpuNs,
       wallNs: this.#wallNs,
       heap: this.#heapUse,

@@ -1,6 +1,6 @@
 import type { Measured } from './measure.js'
 import { SIDES, type Side } from './messages.js'
-import type { Row } from './plan.js'
+import { loadName, type Row } from './plan.js'
 import { geometricMean, quantile, ratio, sum } from './statistics.js'
 
 /** All runs of one side in one row, taken together. */
@@ -13,6 +13,8 @@ export interface SideResult {
   dropped: number
   unaccounted: number
   mismatches: string[]
+  /** How many packets a call of the library brought; 1 for dgram. */
+  packetsPerBatch: number | undefined
   packetsPerCpuSecond: number | undefined
   cpuNsPerPacket: number | undefined
   heapBytesPerPacket: number | undefined
@@ -49,6 +51,10 @@ function combine(runs: readonly Measured[]): SideResult {
     // Not the sum: a packet too many in one run must not hide one too few in another.
     unaccounted: add((run) => Math.abs(run.unaccounted)),
     mismatches: runs.flatMap((run) => run.mismatches),
+    packetsPerBatch: ratio(
+      received,
+      add((run) => run.batches ?? run.received),
+    ),
     packetsPerCpuSecond: ratio(received, cpuNs / 1e9),
     cpuNsPerPacket: ratio(cpuNs, received),
     heapBytesPerPacket: ratio(
@@ -105,11 +111,14 @@ export function ratios({ dgram, wraith }: RowResult): Ratios {
   }
 }
 
+/** Full rate with the machine's own receive buffer. */
+function isHeadline(row: Row): boolean {
+  return row.rate === undefined && row.recvBufferSize === undefined
+}
+
 /** The figures quoted for the whole: full rate, the machine's own receive buffer, both kinds of work. */
 export function headline(rows: readonly RowResult[]): Ratios {
-  const chosen = rows
-    .filter(({ row }) => row.rate === undefined && row.recvBufferSize === undefined)
-    .map(ratios)
+  const chosen = rows.filter(({ row }) => isHeadline(row)).map(ratios)
   return {
     packetsPerCpuSecond: geometricMean(chosen.map((each) => each.packetsPerCpuSecond)),
     heapBytesPerPacket: geometricMean(chosen.map((each) => each.heapBytesPerPacket)),
@@ -123,7 +132,7 @@ export function faults(rows: readonly RowResult[]): string[] {
   for (const { row, ...sides } of rows) {
     for (const side of SIDES) {
       const result = sides[side]
-      const where = `${side}, ${row.rate ?? 'full rate'}, ${row.work}`
+      const where = `${side}, ${loadName(row)}, ${row.work}`
       if (result === undefined) found.push(`${where}: not measured`)
       else {
         if (result.unaccounted !== 0) found.push(`${where}: ${result.unaccounted} packets unaccounted for`)
@@ -131,7 +140,7 @@ export function faults(rows: readonly RowResult[]): string[] {
       }
     }
     if (sides.dgram && sides.wraith && sides.dgram.recvBufferSize !== sides.wraith.recvBufferSize) {
-      found.push(`${row.rate ?? 'full rate'}: unequal receive buffers`)
+      found.push(`${loadName(row)}: unequal receive buffers`)
     }
   }
   return found

@@ -3,7 +3,7 @@ import { jsonReport } from './json.js'
 import { describeMachine, largeBuffer, type Machine } from './machine.js'
 import { type Measured, measure, measureIdle, type Setting } from './measure.js'
 import { type Calibrated, type ForgottenGuard, type OutletName, SIDES, type Side } from './messages.js'
-import { planFor, rateName, workName } from './plan.js'
+import { loadName, planFor, workName } from './plan.js'
 import { combineRows, faults, type RowResult } from './result.js'
 import { Screen } from './screen.js'
 import { calibrationLine, forgottenLines, machineLines, summary } from './summary.js'
@@ -82,7 +82,7 @@ async function measureAll(
   for (const row of plan.rows) {
     for (let round = 0; round < plan.rounds; round++) {
       for (const side of SIDES) {
-        const what = `[${runs.length + 1}/${total}] ${rateName(row)}, ${workName(row)}, ${side}`
+        const what = `[${runs.length + 1}/${total}] ${loadName(row)}, ${workName(row)}, ${side}`
         screen.block([...costTable(combineRows(plan.rows, runs)), '', `${what} …`])
         const measured = await measure(setting, side, row, idle[side])
         runs.push(measured)

@@ -9,6 +9,8 @@ export interface Source {
   recvBufferSize: number
   /** Datagrams that the kernel dropped, as far as the library knows. */
   dropped(): number | undefined
+  /** How many times the library called with packets; `undefined` for one that calls for each. */
+  batches(): number | undefined
   close(): void
 }
 
@@ -30,6 +32,7 @@ async function openDgram(recvBufferSize: number | undefined, handle: Handle): Pr
     port: socket.address().port,
     recvBufferSize: socket.getRecvBufferSize(),
     dropped: () => undefined,
+    batches: () => undefined,
     close: () => socket.close(),
   }
 }
@@ -46,7 +49,8 @@ async function openWraith(recvBufferSize: number | undefined, handle: Handle): P
   return {
     port: socket.address().port,
     recvBufferSize: socket.getRecvBufferSize(),
-    dropped: () => socket.metrics().kernelDrops,
+    dropped: () => socket.metrics().rxDroppedByKernel,
+    batches: () => socket.metrics().rxBatches,
     close: () => socket.close(),
   }
 }

@@ -1,10 +1,10 @@
 import type { Machine } from './machine.js'
 import type { Calibrated, ForgottenGuard, OutletName, Side } from './messages.js'
-import { workName } from './plan.js'
+import { HOLD, type Row, workName } from './plan.js'
 import { type RowResult, ratios, type SideResult } from './result.js'
 import { wrap } from './screen.js'
 import { ratio } from './statistics.js'
-import { decimal, times, whole } from './table.js'
+import { bytes, decimal, times, whole } from './table.js'
 
 /** Under this much of a difference two short runs on a busy machine say the same. */
 const HARDLY = 1.15
@@ -18,20 +18,26 @@ export function summary(rows: readonly RowResult[], machine: Machine, idle: Reco
   const lines = ['Who won (UdpSocket against node:dgram, same handler, same run)']
   for (const result of rows) lines.push(...wrap(`- ${sentence(result)}`))
   lines.push('', 'How to read this')
-  for (const note of [...notes(rows, machine), idleNote(idle)]) lines.push(...wrap(`- ${note}`))
+  for (const note of [...notes(rows, machine), buffersNote(rows), idleNote(idle)])
+    lines.push(...wrap(`- ${note}`))
   return lines
+}
+
+function rowName(row: Row): string {
+  const load = row.rate === undefined ? 'full rate' : `${row.rate / 1000}k/s`
+  const buffer = row.recvBufferSize === undefined ? '' : ', large buffer'
+  return `${load}${row.held ? ', thread held' : ''}, ${workName(row)}${buffer}`
 }
 
 function sentence(result: RowResult): string {
   const { row, dgram, wraith } = result
-  const load = row.rate === undefined ? 'full rate' : `${row.rate / 1000}k/s`
-  const name = `${load}, ${workName(row)}${row.recvBufferSize === undefined ? '' : ', large buffer'}`
+  const name = rowName(row)
   if (dgram === undefined || wraith === undefined) return `${name}: not measured.`
   const all = ratios(result)
   const parts = [`${name}: ${verdict(all.packetsPerCpuSecond)}`]
   if (all.heapBytesPerPacket !== undefined)
     parts.push(`heap bytes ${percent(all.heapBytesPerPacket)} of dgram's`)
-  if (all.gcTime !== undefined) parts.push(`GC time ${percent(all.gcTime)}`)
+  parts.push(`GC ${pauses(wraith)} against ${pauses(dgram)} us per 1000 packets`)
   parts.push(`p99 ${milliseconds(wraith.p99Us)} against ${milliseconds(dgram.p99Us)} ms`)
   if (dgram.dropped + wraith.dropped > 0) {
     parts.push(`dropped ${share(wraith)} against ${share(dgram)} of what was sent`)
@@ -49,14 +55,15 @@ function verdict(value: number | undefined): string {
 
 function notes(rows: readonly RowResult[], machine: Machine): string[] {
   const found: string[] = []
-  const low = rows.filter(({ row }) => row.rate !== undefined)
+  const low = rows.filter(({ row }) => row.rate !== undefined && !row.held)
   const gains = low.map((result) => ratios(result).packetsPerCpuSecond).filter((gain) => gain !== undefined)
   if (gains.length > 0) {
     found.push(
-      `At 1k/s and 10k/s a batch holds one or two packets and most of the CPU time is waking up: ` +
+      `At 1k/s and 10k/s nearly every packet comes alone and most of the CPU time is waking up: ` +
         `${times(Math.min(...gains))} to ${times(Math.max(...gains))} here. Under 10k packets/s stay with dgram.`,
     )
   }
+  found.push(batchNote(rows))
   found.push(
     'Loopback charges the network stack to the sender: the kernel carries each packet into the receive buffer ' +
       "inside the sender's system call. A network card does that on the receiving machine, the same for both " +
@@ -69,15 +76,22 @@ function notes(rows: readonly RowResult[], machine: Machine): string[] {
       if (limit !== undefined) found.push(limit)
     }
   }
-  const late = low.flatMap(({ dgram, wraith }) => [dgram, wraith]).map((side) => side?.latestMs ?? 0)
+  const paced = rows.filter(({ row }) => row.rate !== undefined)
+  const late = paced.flatMap(({ dgram, wraith }) => [dgram, wraith]).map((side) => side?.latestMs ?? 0)
   if (Math.max(0, ...late) > LATE_MS) {
     found.push(
       `The paced sender was held up for ${decimal(Math.max(...late))} ms once: something else ran on this machine, ` +
-        'and the packets that then left together made the p99 of that row.',
+        'and packets left together afterwards, which shows in the p99.',
     )
   }
   if (process.env['WRAITH_DEBUG'] === '1') {
     found.push('WRAITH_DEBUG=1 is set: UdpSocket checks every use of its memory, so its costs say nothing.')
+  }
+  if (machine.load > machine.cores / 2) {
+    found.push(
+      `The load average was ${decimal(machine.load)} on ${machine.cores} cores before the demo began: other work took part ` +
+        'of the time, and a quiet machine gives steadier numbers.',
+    )
   }
   if (machine.cores < 2) found.push('One core: sender and receiver took turns, so latencies say little.')
   return found
@@ -90,14 +104,40 @@ function idleNote({ dgram, wraith }: Record<Side, number>): string {
   )
 }
 
+/** Batching is where the gain comes from, so how large the batches were explains the rows. */
+function batchNote(rows: readonly RowResult[]): string {
+  const mean = (of: (row: Row) => boolean): string =>
+    decimal(rows.find(({ row }) => row.work === 'count' && of(row))?.wraith?.packetsPerBatch)
+  return (
+    `The gain grows with the batch. Packets a batch: ${mean((row) => row.rate === 10_000)} at 10k/s, ` +
+    `${mean((row) => row.rate === undefined)} at full rate, ${mean((row) => row.held)} in the row "held", where other ` +
+    `work keeps the thread for ${HOLD.heldMs} of ${HOLD.everyMs} ms (asleep: it costs no CPU time) and packets wait ` +
+    'for it, as they do for a busy server.'
+  )
+}
+
+/** What the loads of the table are called there. */
+function buffersNote(rows: readonly RowResult[]): string {
+  const stock = rows.find(({ row }) => row.recvBufferSize === undefined)?.dgram?.recvBufferSize
+  const large = rows.find(({ row }) => row.recvBufferSize !== undefined)?.dgram?.recvBufferSize
+  return (
+    `Both sides have the same receive buffer: the stock ${stock === undefined ? 'one' : bytes(stock)}` +
+    `${large === undefined ? '' : `, and ${bytes(large)} in the row "full, big"`}.`
+  )
+}
+
 /** Says when the sender could not fill the receiver. */
 function senderLimit({ row, ...sides }: RowResult, side: Side): string | undefined {
   const result = sides[side]
   if (result === undefined || result.dropped > result.sent * FEW_DROPS) return undefined
   return (
-    `Full rate, ${workName(row)}${row.recvBufferSize === undefined ? '' : ', large buffer'}: the sender was the limit for ${side} ` +
+    `The sender was the limit for ${side} at ${rowName(row)} ` +
     `(${whole(result.sentPerSecond)} packets/s sent, receiver ${percent(Math.min(1, result.busy ?? 0))} busy).`
   )
+}
+
+function pauses({ pausedMs, received }: SideResult): string {
+  return decimal(ratio(pausedMs * 1e6, received))
 }
 
 function share({ dropped, sent }: SideResult): string {

@@ -1,5 +1,5 @@
 import { SIDES } from './messages.js'
-import { rateName, workName } from './plan.js'
+import { loadName, workName } from './plan.js'
 import type { RowResult, SideResult } from './result.js'
 
 /** The results as text, at most 79 columns wide. */
@@ -30,12 +30,12 @@ const BOOKS: readonly Column[] = [
   { title: 'totals', width: 8, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'UNEQUAL') },
 ]
 
-const RATE_WIDTH = 6
+const LOAD_WIDTH = 10
 const SIDE_WIDTH = 7
 
 /** CPU, heap, collections and latency: two lines a row. */
 export function costTable(rows: readonly RowResult[]): string[] {
-  return table('What a packet costs the receiver (GC max in ms; latency from send to handler)', COST, rows)
+  return table('What a packet costs the receiver (max: longest GC, ms; latency: send to handler)', COST, rows)
 }
 
 /** Where every packet went. */
@@ -47,14 +47,14 @@ function table(title: string, columns: readonly Column[], rows: readonly RowResu
   const lines = [title, head(columns)]
   let heading = ''
   for (const result of rows) {
-    const own = sectionName(result)
+    const own = workName(result.row)
     if (own !== heading) lines.push(own)
     heading = own
     for (const side of SIDES) {
       const of = result[side]
-      const label = side === 'dgram' ? rateName(result.row) : ''
+      const label = side === 'dgram' ? loadName(result.row) : ''
       const cells = columns.map((column) => (of === undefined ? '-' : column.cell(of)).padStart(column.width))
-      lines.push(`  ${label.padEnd(RATE_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
+      lines.push(`  ${label.padEnd(LOAD_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
     }
   }
   return lines
@@ -62,13 +62,7 @@ function table(title: string, columns: readonly Column[], rows: readonly RowResu
 
 function head(columns: readonly Column[]): string {
   const titles = columns.map((column) => column.title.padStart(column.width)).join('')
-  return `${' '.repeat(2 + RATE_WIDTH + SIDE_WIDTH)}${titles}`
-}
-
-function sectionName({ row, dgram, wraith }: RowResult): string {
-  const size = (dgram ?? wraith)?.recvBufferSize
-  const buffer = row.recvBufferSize === undefined ? 'stock receive buffer' : 'large receive buffer'
-  return `${workName(row)}, ${buffer}${size === undefined ? '' : ` (${bytes(size)})`}`
+  return `${' '.repeat(2 + LOAD_WIDTH + SIDE_WIDTH)}${titles}`
 }
 
 export function whole(value: number | undefined): string {
@@ -83,6 +77,6 @@ export function times(value: number | undefined): string {
   return value === undefined ? 'n/a' : `${value.toFixed(value < 10 ? 2 : 1)}x`
 }
 
-function bytes(value: number): string {
+export function bytes(value: number): string {
   return value >= 1 << 20 ? `${decimal(value / (1 << 20))} MiB` : `${Math.round(value / 1024)} KiB`
 }
