@@ -24,7 +24,9 @@ pub struct UdpOptions {
     pub recv_buffer: Option<usize>,
     /// SO_SNDBUF in bytes, 1 to 2147483647.
     pub send_buffer: Option<usize>,
-    /// The kernel stamps each packet with the time of its arrival (SO_TIMESTAMPNS).
+    /// The kernel stamps each packet with the time of its arrival (SO_TIMESTAMPNS). It begins to do so a moment
+    /// after the first socket of the machine asks for it; packets that came before carry the time at which they
+    /// were read.
     pub timestamps: bool,
     /// Adopt this descriptor instead of making one. It must be a UDP socket of `family`. It is owned from a
     /// successful bind on; after an error it still belongs to the caller and is still open.

@@ -195,3 +195,86 @@ impl PeerCache {
         (version > 0).then(|| (self.keys[id as usize].name(), version))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn cache() -> PeerCache {
+        PeerCache::new(Arc::new(Columns::new(1).unwrap()))
+    }
+
+    fn address(number: u32) -> SocketAddr {
+        let port = 1 + (number % 60_000) as u16;
+        if number.is_multiple_of(3) {
+            SocketAddr::from((std::net::Ipv6Addr::from(u128::from(number) << 64 | 1), port))
+        } else {
+            SocketAddr::from((std::net::Ipv4Addr::from(number), port))
+        }
+    }
+
+    #[test]
+    fn a_batch_never_loses_a_peer_that_it_has_seen() {
+        let mut cache = cache();
+        for round in 0..20_u32 {
+            cache.begin_batch();
+            let mut found = HashMap::new();
+            for number in 0..3 * PEERS as u32 {
+                let peer = address(round * 1_000_003 + number);
+                let id = cache.find(SockAddr::from(peer).raw());
+                if id != NO_PEER {
+                    assert!(found.insert(id, peer).is_none(), "a number was given twice in one batch");
+                }
+            }
+            assert_eq!(found.len(), PEERS, "places stayed empty although three times as many peers came");
+            for (id, peer) in found {
+                assert_eq!(cache.get(id).unwrap().0.to_socket_addr(), Some(peer));
+                assert_eq!(cache.find(SockAddr::from(peer).raw()), id);
+            }
+        }
+        assert!(cache.uncached > 0);
+    }
+
+    #[test]
+    fn a_number_changes_its_version_whenever_it_changes_its_peer() {
+        let mut cache = cache();
+        let mut known: HashMap<(u32, u32), SocketAddr> = HashMap::new();
+        for number in 0..50_000 {
+            cache.begin_batch();
+            let peer = address(number % 9973);
+            let id = cache.find(SockAddr::from(peer).raw());
+            let (_, version) = cache.get(id).unwrap();
+            assert_eq!(*known.entry((id, version)).or_insert(peer), peer);
+        }
+    }
+
+    #[test]
+    fn a_peer_in_use_outlives_those_that_come_once() {
+        let mut cache = cache();
+        let regular = SockAddr::from(address(1));
+        cache.begin_batch();
+        let id = cache.find(regular.raw());
+        for number in 0..100_000 {
+            cache.begin_batch();
+            assert_eq!(cache.find(regular.raw()), id);
+            cache.find(SockAddr::from(address(1_000_000 + number)).raw());
+        }
+    }
+
+    #[test]
+    fn flow_labels_do_not_make_peers_and_scopes_do() {
+        let mut cache = cache();
+        cache.begin_batch();
+        let plain: SocketAddr = "[fe80::1%2]:9".parse().unwrap();
+        let other: SocketAddr = "[fe80::1%3]:9".parse().unwrap();
+        let mut labelled = *SockAddr::from(plain).raw();
+        labelled[4..8].copy_from_slice(&[1, 2, 3, 4]);
+        let id = cache.find(SockAddr::from(plain).raw());
+        assert_eq!(cache.find(&labelled), id);
+        assert_ne!(cache.find(SockAddr::from(other).raw()), id);
+        assert_eq!(cache.get(id).unwrap().0.to_socket_addr(), Some(plain));
+    }
+}
