@@ -248,12 +248,11 @@ fn slots_of_dead_owners_come_home_while_others_work() {
             });
         }
         let mut reclaimed = 0;
-        while handed_out.load(Ordering::Relaxed) < 20_000 {
+        while handed_out.load(Ordering::Relaxed) < 20_000 || reclaimed < 200 {
             (0..THREADS).for_each(|t| reclaimed += core.reclaim(owner(t)));
             thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(reclaimed > 0);
     });
     (0..THREADS).for_each(|t| _ = core.reclaim(owner(t)));
     let audit = core.audit();
