@@ -5,7 +5,7 @@ import { type Measured, measure, measureIdle, type Setting } from './measure.js'
 import { type Calibrated, type ForgottenGuard, type OutletName, SIDES, type Side } from './messages.js'
 import { loadName, planFor, workName } from './plan.js'
 import { combineRows, faults, type RowResult } from './result.js'
-import { Screen } from './screen.js'
+import { Screen, wrap } from './screen.js'
 import { calibrationLine, forgottenLines, machineLines, summary } from './summary.js'
 import { booksTable, costTable, whole } from './table.js'
 
@@ -45,16 +45,13 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
     options.json ? process.stderr : process.stdout,
     costTable(combineRows(plan.rows, [])).length + 2,
   )
-  const text = (lines: readonly string[]): void => {
-    for (const line of lines) screen.line(line)
-  }
   screen.line(screen.bold('wraith-transport demo: UDP over loopback, node:dgram beside UdpSocket'))
-  text(machineLines(machine))
+  text(screen, machineLines(machine))
   const epochNs = process.hrtime.bigint()
   const sender = children.start('the sender', new URL('./sender.js', import.meta.url))
   const rates = await sender.ask<Calibrated>({ do: 'calibrate', ms: plan.calibrateMs }, ANSWER_MS)
   const outlet: OutletName = rates.UdpSocket >= rates.dgram ? 'UdpSocket' : 'dgram'
-  text(calibrationLine(rates, outlet))
+  text(screen, calibrationLine(rates, outlet))
   screen.line()
   const setting: Setting = { children, sender, outlet, plan, epochNs }
   const idle: Record<Side, number> = {
@@ -86,7 +83,7 @@ async function measureAll(
         screen.block([...costTable(combineRows(plan.rows, runs)), '', `${what} …`])
         const measured = await measure(setting, side, row, idle[side])
         runs.push(measured)
-        if (!screen.live) screen.line(plainLine(what, measured))
+        if (!screen.live) text(screen, plainLine(what, measured))
       }
     }
   }
@@ -94,9 +91,13 @@ async function measureAll(
   return combineRows(plan.rows, runs)
 }
 
-function plainLine(what: string, { sent, received, dropped, cpuNs }: Measured): string {
+function text(screen: Screen, lines: readonly string[]): void {
+  for (const line of lines) screen.line(line)
+}
+
+function plainLine(what: string, { sent, received, dropped, cpuNs }: Measured): string[] {
   const cost = received === 0 ? '' : `, ${whole(cpuNs / received)} ns/packet`
-  return `${what}: sent ${sent}, received ${received}, dropped ${dropped}${cost}`
+  return wrap(`${what}: sent ${sent}, received ${received}, dropped ${dropped}${cost}`)
 }
 
 async function forget(children: Children): Promise<ForgottenGuard> {
@@ -126,7 +127,7 @@ function report(
   ]) {
     const [title = '', ...rest] = lines
     screen.line(screen.bold(title))
-    for (const line of rest) screen.line(line)
+    text(screen, rest)
     screen.line()
   }
 }

@@ -35,7 +35,7 @@ const SIDE_WIDTH = 7
 
 /** CPU, heap, collections and latency: two lines a row. */
 export function costTable(rows: readonly RowResult[]): string[] {
-  return table('What a packet costs the receiver (max: longest GC, ms; latency: send to handler)', COST, rows)
+  return table('What a packet costs the receiver (max: longest GC; us: from send to handler)', COST, rows)
 }
 
 /** Where every packet went. */
