@@ -1,0 +1,164 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { expect, test } from 'vitest'
+import * as api from 'wraith-transport'
+
+const VALUES = ['BufferPool', 'UdpSocket', 'WraithError', 'bufferSizes', 'recommendPoolSize']
+const TYPES = [
+  'AbortSignalLike',
+  'Batch',
+  'BatchHandler',
+  'BufferLike',
+  'BufferPoolAudit',
+  'BufferPoolInfo',
+  'BufferPoolMetrics',
+  'BufferPoolOptions',
+  'Bytes',
+  'Granted',
+  'HolderInfo',
+  'LeakDetection',
+  'LeakReport',
+  'Peer',
+  'PoolSizeQuery',
+  'PooledBuffer',
+  'PooledBuffers',
+  'SocketBufferInfo',
+  'ThresholdEvent',
+  'UdpInfo',
+  'UdpMetrics',
+  'UdpSocketOptions',
+  'WraithErrorCode',
+  'WraithErrorDetails',
+]
+
+const declarations = readFileSync(new URL('../dist/index.d.ts', import.meta.url), 'utf8')
+
+test('the values are these, and there is no default export', () => {
+  expect(Object.keys(api).sort()).toEqual(VALUES)
+})
+
+test('the names of values and types are these: a name more or less is a change of the public API', () => {
+  const names = [...declarations.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap((match) =>
+    (match[1] ?? '')
+      .split(',')
+      .map((name) => name.trim().replace(/^type /, ''))
+      .filter((name) => name !== ''),
+  )
+  expect(names.sort()).toEqual([...VALUES, ...TYPES].sort())
+})
+
+test('require gives the very same module as import', () => {
+  const required = createRequire(import.meta.url)('wraith-transport') as object
+  expect(Object.keys(required).filter((name) => name !== 'module.exports' && name !== '__esModule')).toEqual(
+    Object.keys(api),
+  )
+})
+
+/** Public members of a class: what a user can call, and nothing that is for this package's own modules. */
+function members(of: { prototype: object }): string[] {
+  return Reflect.ownKeys(of.prototype)
+    .map((key) => (typeof key === 'symbol' ? `[${key.description}]` : key))
+    .sort()
+}
+
+test('BufferPool has these members', () => {
+  expect(members(api.BufferPool)).toMatchInlineSnapshot(`
+    [
+      "[nodejs.dispose]",
+      "acquire",
+      "acquireMany",
+      "audit",
+      "available",
+      "bufferSize",
+      "capacity",
+      "close",
+      "closed",
+      "constructor",
+      "dump",
+      "info",
+      "metrics",
+      "off",
+      "on",
+      "once",
+      "release",
+      "tryAcquire",
+    ]
+  `)
+})
+
+test('a guard has these members', () => {
+  const pool = new api.BufferPool({ capacity: 1 })
+  const guard = pool.acquire()
+  expect(members(guard.constructor as never)).toMatchInlineSnapshot(`
+    [
+      "[nodejs.dispose]",
+      "bytes",
+      "constructor",
+      "data",
+      "dispose",
+      "disposeAfter",
+      "disposed",
+      "length",
+      "pooled",
+      "touch",
+    ]
+  `)
+  guard.dispose()
+  pool.close()
+})
+
+test('UdpSocket has these members', () => {
+  expect(members(api.UdpSocket)).toMatchInlineSnapshot(`
+    [
+      "[Symbol.asyncIterator]",
+      "[nodejs.asyncDispose]",
+      "[nodejs.dispose]",
+      "addMembership",
+      "addSourceSpecificMembership",
+      "address",
+      "close",
+      "closed",
+      "connect",
+      "constructor",
+      "consume",
+      "disconnect",
+      "dropMembership",
+      "dropSourceSpecificMembership",
+      "getRecvBufferSize",
+      "getSendBufferSize",
+      "hasRef",
+      "info",
+      "metrics",
+      "off",
+      "on",
+      "once",
+      "pause",
+      "paused",
+      "pool",
+      "ref",
+      "remoteAddress",
+      "resume",
+      "send",
+      "sendOwned",
+      "setBroadcast",
+      "setMulticastInterface",
+      "setMulticastLoopback",
+      "setMulticastTTL",
+      "setTTL",
+      "stop",
+      "tryReceive",
+      "unref",
+    ]
+  `)
+})
+
+test('an import loads no addon, so that it never fails for a missing binary', () => {
+  const program = `
+    await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)})
+    const { report } = process
+    report.excludeNetwork = true
+    console.log(report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).length)`
+  const out = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
+  expect(out.trim()).toBe('0')
+})
