@@ -30,6 +30,8 @@ interface PoolEventMap {
 export interface PoolInternals {
   readonly slots: Slots
   readonly id: string
+  /** @throws WRAITH_ERR_POOL_CLOSED */
+  checkOpen(): void
   attach(source: Source): void
   detach(source: Source): void
   guard(ticket: Ticket): PooledBuffer
@@ -357,12 +359,13 @@ export class BufferPool implements Disposable {
     poolInternals = (pool) => ({
       slots: pool.#slots,
       id: pool.#native.id,
-      attach: (source) => {
+      checkOpen: () => {
         if (pool.#closed) throw poolClosed()
-        pool.#sources.add(source)
       },
+      attach: (source) => pool.#sources.add(source),
       detach: (source) => {
         pool.#slots.sated(source)
+        pool.#slots.feed()
         pool.#sources.delete(source)
         if (pool.#closeWhenUnused && pool.#sources.size === 0) pool.close()
       },

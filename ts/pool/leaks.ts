@@ -24,22 +24,29 @@ interface Trace {
   notes: unknown[] | undefined
 }
 
-/** A stack is captured for one acquire in this many. */
+/** One acquire in this many is looked at. */
 export const SAMPLE_INTERVAL = 128
+/**
+ * Least time between two stacks at level `'sampled'`, in milliseconds. A stack costs 3 to 5 µs: without a bound, a loop
+ * that acquires millions of times a second would pay as much for them as for the buffers.
+ */
+const STACK_INTERVAL_MS = 0.5
 /** How many notes are kept per holder. */
 const MAX_NOTES = 16
 /** How many (acquire number, time) marks are kept; older holders are reported as at least that old. */
 const MARKS = 1024
 
 /**
- * Who holds a slot since when. A holder costs one store of its acquire number; times and stacks are taken for one in
- * {@link SAMPLE_INTERVAL}, and an age is found between two of those marks.
+ * Who holds a slot since when. A holder costs one store of its acquire number; times are taken for one in
+ * {@link SAMPLE_INTERVAL}, and an age is found between two of those marks; stacks for as many, but not more than one in
+ * half a millisecond.
  */
 export class Holders {
   readonly level: LeakDetection
   readonly #sequenceOf: Float64Array
   readonly #traces = new Map<number, Trace>()
   readonly #pending: number[] = []
+  #lastStack = Number.NEGATIVE_INFINITY
   readonly #markSequence: number[] = []
   readonly #markTime: number[] = []
 
@@ -50,13 +57,17 @@ export class Holders {
 
   /** The acquire number `sequence` has just taken `slot` and is one of those that are looked at. */
   sample(slot: number, sequence: number): void {
+    const now = performance.now()
     this.#markSequence.push(sequence)
-    this.#markTime.push(performance.now())
+    this.#markTime.push(now)
     if (this.#markSequence.length > MARKS) {
       this.#markSequence.splice(0, MARKS / 2)
       this.#markTime.splice(0, MARKS / 2)
     }
-    if (this.level !== 'sampled' && this.level !== 'stack') return
+    if (this.level === 'sampled') {
+      if (now - this.#lastStack < STACK_INTERVAL_MS) return
+      this.#lastStack = now
+    } else if (this.level !== 'stack') return
     this.#traces.set(slot, { sequence, holder: captureStack(), stack: undefined, notes: undefined })
     this.#pending.push(slot)
     if (this.#pending.length === 1) setImmediate(() => this.#format()).unref()

@@ -166,8 +166,8 @@ export class Slots implements Home {
 
   /** Takes a slot out of the magazine for native to have, or -1. (It then belongs to the one who asked.) */
   spare(): number {
-    if (this.#magazine.length === 0 && !this.#refill()) return -1
-    const ticket = this.#magazine.pop() as Ticket
+    const ticket = this.#magazine.pop()
+    if (ticket === undefined) return -1
     this.#park(ticket)
     return ticket.slot
   }
@@ -197,6 +197,11 @@ export class Slots implements Home {
     const had = this.#magazine.length
     this.#flushMagazine()
     return had > 0
+  }
+
+  /** Slots have come to the native free list: sources that are short of them may take them. */
+  feed(): void {
+    for (const source of this.#hungry) if (source.feed() === 0) this.sated(source)
   }
 
   /** The source needs no more slots (it was fed, or it is gone). */
@@ -240,7 +245,7 @@ export class Slots implements Home {
     this.#mail[0] = ticket.slot
     this.#park(ticket)
     this.#handBack(1, detached)
-    this.#feed()
+    this.feed()
     this.#tellWhenHome()
   }
 
@@ -271,10 +276,6 @@ export class Slots implements Home {
     } catch (error) {
       throw wrapNative(error)
     }
-  }
-
-  #feed(): void {
-    for (const source of this.#hungry) if (source.feed() === 0) this.sated(source)
   }
 
   #park(ticket: Ticket): void {

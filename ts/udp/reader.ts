@@ -10,10 +10,12 @@ import { Rows } from './rows.js'
 /** What `consume` calls with each batch; a promise keeps the batch until it settles. */
 export type BatchHandler = (batch: Batch) => unknown
 
-/** Answers to native: the batch is over; keep it and stop reading; it is over and stop reading. */
+/**
+ * Answers to native: the batch is over; or the consumer still has it, or has ended it, and what is watched is as this
+ * side has set it. It cannot be told by the answer, because microtasks run before native gets that.
+ */
 export const DONE = 0
-export const HOLD = 1
-export const STOP = 2
+const KEPT = 1
 
 /** A turn of the loop hands `for await` at most this many packets, or this much time, before others get theirs. */
 const TURN_ROWS = 1024
@@ -56,7 +58,7 @@ export class Reader implements Source {
   ) {
     this.#native = native
     this.#pool = pool
-    this.#rows = new Rows(native, pool)
+    this.#rows = new Rows(native, pool, () => this.#short())
     this.#name = name
     this.#onBatch = onBatch
   }
@@ -88,6 +90,7 @@ export class Reader implements Source {
       this.#native.pause()
       // Without a consumer the pool's slots are for others.
       this.#native.shed(0)
+      this.#pool.slots.feed()
     }
     if (consumer.kind === 'iterator') consumer.waiting?.(undefined)
     else consumer.resource.emitDestroy()
@@ -110,9 +113,20 @@ export class Reader implements Source {
     return this.#receive()
   }
 
-  async *iterate(): AsyncGenerator<Batch, void, undefined> {
-    this.#claim()
+  iterate(): AsyncGenerator<Batch, void, undefined> {
     const consumer: IteratorConsumer = { kind: 'iterator', waiting: undefined }
+    const batches = this.#batches(consumer)
+    const leave = batches.return.bind(batches)
+    // A generator that waits would answer to return() when the next packet has come, which may be never.
+    batches.return = (value) => {
+      if (this.#consumer === consumer) this.stop()
+      return leave(value)
+    }
+    return batches
+  }
+
+  async *#batches(consumer: IteratorConsumer): AsyncGenerator<Batch, void, undefined> {
+    this.#claim()
     this.#consumer = consumer
     let rows = 0
     let since = performance.now()
@@ -130,7 +144,8 @@ export class Reader implements Source {
           rows = 0
           since = performance.now()
         }
-        if (batch === undefined) return
+        // stop() may have come between the batch and this line, and has ended it.
+        if (batch === undefined || this.#consumer !== consumer) return
         rows += batch.length
         this.#held = true
         yield batch
@@ -163,41 +178,52 @@ export class Reader implements Source {
   /** Native has received a batch of `count` rows into the columns. */
   onRows(count: number): number {
     const consumer = this.#consumer
-    if (consumer === undefined) return STOP
+    if (consumer === undefined) {
+      this.#native.hold()
+      return DONE
+    }
     const batch = this.#open(count)
     if (consumer.kind === 'iterator') {
       const waiting = consumer.waiting
       consumer.waiting = undefined
+      this.#native.hold()
       waiting?.(batch)
-      return HOLD
+      return KEPT
     }
+    const { epoch } = this.#rows
     let result: unknown
     try {
       result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
     } catch (error) {
-      this.#rows.end()
+      if (this.#rows.epoch === epoch) this.#rows.end()
       throw error
     }
+    // The handler has left with stop() or close(), which ended its batch; another consumer may have one by now.
+    if (this.#consumer !== consumer) return KEPT
     if (isThenable(result)) {
+      this.#native.hold()
       this.#hold(consumer, batch, result)
-      return HOLD
+      return KEPT
     }
     this.#rows.end()
-    return this.#consumer === consumer && !this.#paused ? DONE : STOP
+    return DONE
   }
 
   /** Native has no slot to receive into. Returns whether it may try again at once. */
   onStarved(): number {
     this.#starved = true
-    if (!this.#pool.slots.starve(this)) return 0
+    if (!this.#pool.slots.starve(this)) {
+      this.#native.hold()
+      return 0
+    }
     this.#starved = false
     if (this.#native.missing() === 0) this.#pool.slots.sated(this)
     return 1
   }
 
-  /** A taken row left the vector one slot short, and the magazine had none to give. */
-  short(): void {
-    if (this.#native.missing() > 0) this.#pool.slots.starve(this)
+  /** A taken row left the vector one slot short, and the magazine had none to give: what comes home is for it. */
+  #short(): void {
+    this.#pool.slots.starve(this)
   }
 
   #hold(consumer: HandlerConsumer, batch: Batch, promise: PromiseLike<unknown>): void {

@@ -35,12 +35,18 @@ export class Rows {
   readonly #peers: Peers
   /** The latest view made of each slot: traffic of one size makes no views at all. */
   readonly #views: (Bytes | undefined)[]
+  readonly #short: () => void
+  /** Debug mode: where the rows lie in the slab. */
+  #origins = new Uint32Array(0)
+  /** A row was taken and the magazine had no slot to give in its place. */
+  readonly #onShort: () => void
   #memory: ArrayBuffer
   #dataView: DataView | undefined
 
-  constructor(native: NativeUdp, pool: PoolInternals) {
+  constructor(native: NativeUdp, pool: PoolInternals, short: () => void) {
     this.#native = native
     this.#pool = pool
+    this.#short = short
     const { privateBlock: hidden, columns } = native
     const shown = keepHere(native.publicBlock)
     const { rows } = columns
@@ -62,8 +68,10 @@ export class Rows {
   begin(count: number): void {
     this.epoch++
     this.open = true
-    if (this.#pool.slots.debug) this.#copyOut(count)
-    else if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
+    if (this.#pool.slots.debug) {
+      this.#origins = this.#starts.slice(0, count)
+      this.#copyOut()
+    } else if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
   }
 
   /** The batch ends for JavaScript; native has to be told separately. */
@@ -76,6 +84,7 @@ export class Rows {
   /** The memory that offsets count in. */
   get view(): DataView {
     if (this.#dataView?.buffer !== this.#memory || this.#memory.byteLength === 0) {
+      if (this.#memory.byteLength === 0) this.#remap()
       this.#dataView = new DataView(this.#memory)
     }
     return this.#dataView
@@ -109,22 +118,32 @@ export class Rows {
   take(row: number): PooledBuffer {
     if (this.#slots[row] === TAKEN) throw taken(row)
     const { slots } = this.#pool
-    const slot = this.#native.take(row, slots.spare())
+    const spare = slots.spare()
+    const slot = this.#native.take(row, spare)
+    if (spare < 0) this.#short()
     this.#slots[row] = TAKEN
     return this.#pool.guard(slots.adopt(slot, this.#sizes[row] as number))
   }
 
   #makeView(slot: number, offset: number, length: number): Bytes {
-    if (slot === TAKEN)
+    if (slot === TAKEN) {
       throw new WraithError('WRAITH_ERR_STALE_BATCH', 'this row was taken. Read it through its guard.')
-    if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
+    }
+    if (this.#memory.byteLength === 0) this.#remap()
     const view = bytesOver(this.#memory, offset, length)
     if (!this.#pool.slots.debug) this.#views[slot] = view
     return view
   }
 
+  /** User code has detached the memory in the middle of a batch. */
+  #remap(): void {
+    if (this.#pool.slots.debug) this.#copyOut()
+    else this.#memory = this.#pool.slots.memory
+  }
+
   /** Debug mode: the batch lies on memory of its own, which is detached when it ends. */
-  #copyOut(count: number): void {
+  #copyOut(): void {
+    const count = this.#origins.length
     let total = 0
     for (let row = 0; row < count; row++) total += this.#sizes[row] as number
     const slab = new Uint8Array(this.#pool.slots.memory)
@@ -132,8 +151,9 @@ export class Rows {
     const copy = new Uint8Array(this.#memory)
     let at = 0
     for (let row = 0; row < count; row++) {
-      const [start, length] = [this.#starts[row] as number, this.#sizes[row] as number]
-      copy.set(slab.subarray(start, start + length), at)
+      const [start, length] = [this.#origins[row] as number, this.#sizes[row] as number]
+      // The slot of a taken row may have been received into again.
+      if (this.#slots[row] !== TAKEN) copy.set(slab.subarray(start, start + length), at)
       this.#starts[row] = at
       this.offsets[row] = at
       at += length

@@ -65,26 +65,14 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     this.#closedPromise = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
-    // Before native holds a slot: a closed pool is refused here.
-    const reader = (): Reader => this.#reader
-    this.#native = bindNative(options, this.#internals.id, address, (kind, value) => {
-      if (kind === BATCH) return reader().onRows(value as number)
-      return this.#dispatch(kind, value)
-    })
-    this.#reader = new Reader(
-      this.#native,
-      this.#internals,
-      () => this.#label,
-      (rows, count) => {
-        if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
-      },
+    this.#native = bindNative(options, this.#internals.id, address, (kind, value) =>
+      kind === BATCH ? this.#reader.onRows(value as number) : this.#dispatch(kind, value),
     )
-    try {
-      this.#internals.attach(this.#reader)
-    } catch (error) {
-      this.#native.close()
-      throw error
+    const onBatch = (rows: Rows, count: number): void => {
+      if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
     }
+    this.#reader = new Reader(this.#native, this.#internals, () => this.#label, onBatch)
+    this.#internals.attach(this.#reader)
     this.#label = `the UDP socket on ${text(this.address())}`
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
@@ -101,6 +89,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     throwIfAborted(checked)
     const address = checked.address === undefined ? undefined : await resolve(checked.address, checked.family)
     throwIfAborted(checked)
+    if (checked.pool !== undefined) poolInternals(checked.pool).checkOpen()
     return new UdpSocket(checked, address)
   }
 
@@ -215,6 +204,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     if (sent === 0) throw queueFull()
     takeTicket(guard)
     slots.gaveUp(ticket)
+    if (sent === 1) slots.feed()
     return sent === 1
   }
 
@@ -393,8 +383,11 @@ export class UdpSocket implements AsyncDisposable, Disposable {
 
   #dispatch(kind: number, value: number | Error): number {
     if (kind === STARVED) return this.#reader.onStarved()
-    if (kind === WRITABLE) this.#events.emit('drain')
-    else if (kind === CLOSED) {
+    if (kind === WRITABLE) {
+      // What was queued is sent, and its slots are home.
+      this.#internals.slots.feed()
+      this.#events.emit('drain')
+    } else if (kind === CLOSED) {
       this.#resolveClosed()
       this.#events.emit('close')
     } else this.#events.emit('error', wrapNative(value) as WraithError)
