@@ -55,7 +55,7 @@ const steps = [
     name: 'cargo',
     title: 'Rust tests and documentation tests',
     limitSeconds: 900,
-    minimum: 20,
+    minimum: 100,
     run: cargo([['test', '--workspace', '--exclude', 'wraith-node', '--no-fail-fast']]),
   },
   {

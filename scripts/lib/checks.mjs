@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { relative } from 'node:path'
 import { buildNative, buildTypeScript, generatedFiles, nativeOutput } from '../build.mjs'
 import { outdated } from '../generate.mjs'
-import { cargoTest, oneCheck, vitest } from './counts.mjs'
+import { cargoFailures, cargoTest, oneCheck, vitest, vitestFailures } from './counts.mjs'
 import { filesUnder } from './inputs.mjs'
 import { at, cache, root, tool } from './paths.mjs'
 import { run } from './process.mjs'
@@ -87,7 +87,7 @@ export const cargo =
       total.passed += counted.passed
       total.failed += counted.failed
       total.detail = [total.detail, counted.detail].filter(Boolean).join('; ')
-      total.output += result.output
+      total.output += cargoFailures(result.output)
     }
     return total
   }
@@ -110,5 +110,5 @@ export const suite =
       `--outputFile.json=${file}`,
     ]
     const result = await run(node, [tool('vitest'), ...args], { env: { NO_COLOR: '1', ...env }, timeoutMs })
-    return { ...vitest(file, result), output: result.output }
+    return { ...vitest(file, result), output: vitestFailures(result.output) }
   }

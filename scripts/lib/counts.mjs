@@ -24,6 +24,19 @@ export function cargoTest({ output, code }) {
   return { passed, failed: failed + ignored, detail: notes.join('; ') }
 }
 
+/** The parts of cargo's output that tell of failures, or all of it when there is no such part. */
+export function cargoFailures(output) {
+  const parts = [...output.matchAll(/^failures:\n\n----[\s\S]*?(?=^test result:)/gm)].map((match) => match[0])
+  const errors = [...output.matchAll(/^error(\[\w+\])?: [\s\S]*?(?=\n\n|$)/gm)].map((match) => match[0])
+  return parts.length + errors.length > 0 ? [...parts, ...errors].join('\n') : output
+}
+
+/** The part of Vitest's output that tells of failures, or all of it when there is no such part. */
+export function vitestFailures(output) {
+  const start = output.search(/^⎯+ (Failed|Unhandled)/m)
+  return start === -1 ? output : output.slice(start)
+}
+
 /** Vitest's JSON report. Skipped tests, files that do not load and errors outside tests are failures. */
 export function vitest(reportFile, { code }) {
   if (!existsSync(reportFile)) return { passed: 0, failed: 1, detail: 'vitest wrote no report' }
