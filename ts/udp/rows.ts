@@ -38,8 +38,6 @@ export class Rows {
   readonly #short: () => void
   /** Debug mode: where the rows lie in the slab. */
   #origins = new Uint32Array(0)
-  /** A row was taken and the magazine had no slot to give in its place. */
-  readonly #onShort: () => void
   #memory: ArrayBuffer
   #dataView: DataView | undefined
 
