@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { allSnippets } from '../support/snippets.js'
 import { type Packed, type Registry, startRegistry } from './registry.js'
 import { type Outcome, Sandbox } from './sandbox.js'
-import { allSnippets } from './snippets.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
@@ -168,9 +168,10 @@ describe('examples of the pages run as they are printed', () => {
     expect(programs.filter((snippet) => snippet.where.startsWith('README.md')).length).toBeGreaterThan(0)
   })
 
-  test.for(programs)('$where', async ({ where, language, text }) => {
+  test.for(programs)('$where', async ({ where, language, text, output }) => {
     const name = `${where.replace(/\W+/g, '-')}.${language === 'cjs' ? 'cjs' : 'mjs'}`
     consumer.write(name, text)
-    ok(await consumer.node(name))
+    const stdout = ok(await consumer.node('--expose-gc', name))
+    if (output !== undefined) expect(stdout).toBe(output)
   })
 })
