@@ -57,15 +57,20 @@ test('require gives the very same module as import', () => {
 
 /** Public members of a class: what a user can call, and nothing that is for this package's own modules. */
 function members(of: { prototype: object }): string[] {
-  return Reflect.ownKeys(of.prototype)
-    .map((key) => (typeof key === 'symbol' ? `[${key.description}]` : key))
-    .sort()
+  return Reflect.ownKeys(of.prototype).map(nameOf).sort()
+}
+
+/** Node.js before 24 names the symbols of `using` in its own way. */
+function nameOf(key: string | symbol): string {
+  if (typeof key === 'string') return key
+  if (key === Symbol.dispose) return '[Symbol.dispose]'
+  return key === Symbol.asyncDispose ? '[Symbol.asyncDispose]' : `[${key.description}]`
 }
 
 test('BufferPool has these members', () => {
   expect(members(api.BufferPool)).toMatchInlineSnapshot(`
     [
-      "[nodejs.dispose]",
+      "[Symbol.dispose]",
       "acquire",
       "acquireMany",
       "audit",
@@ -92,7 +97,7 @@ test('a guard has these members', () => {
   const guard = pool.acquire()
   expect(members(guard.constructor as never)).toMatchInlineSnapshot(`
     [
-      "[nodejs.dispose]",
+      "[Symbol.dispose]",
       "bytes",
       "constructor",
       "data",
@@ -111,9 +116,9 @@ test('a guard has these members', () => {
 test('UdpSocket has these members', () => {
   expect(members(api.UdpSocket)).toMatchInlineSnapshot(`
     [
+      "[Symbol.asyncDispose]",
       "[Symbol.asyncIterator]",
-      "[nodejs.asyncDispose]",
-      "[nodejs.dispose]",
+      "[Symbol.dispose]",
       "addMembership",
       "addSourceSpecificMembership",
       "address",
