@@ -183,6 +183,14 @@ impl Error {
         error
     }
 
+    /// The same error with a remedy that fits better than the code's own.
+    pub fn advise(mut self, remedy: &str) -> Error {
+        if let Some(what) = self.message.strip_suffix(self.code.remedy()) {
+            self.message = format!("{what}{remedy}");
+        }
+        self
+    }
+
     /// As [`Error::system`] for the calling thread's last errno.
     pub fn last_system(syscall: &'static str, what: impl fmt::Display) -> Error {
         let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);

@@ -5,6 +5,12 @@ use std::net::SocketAddr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
+// RFC 3493 calls them JOIN and LEAVE, libc knows Linux's older names for Linux.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::{IPV6_ADD_MEMBERSHIP as JOIN_V6, IPV6_DROP_MEMBERSHIP as LEAVE_V6};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use libc::{IPV6_JOIN_GROUP as JOIN_V6, IPV6_LEAVE_GROUP as LEAVE_V6};
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::address::SockAddr;
 use super::address::{Family, Interface};
@@ -41,7 +47,7 @@ impl UdpSocket {
                 sys::set(self.fd(), libc::IPPROTO_IP, option, &request_v4(group, interface)?)
             }
             IpAddr::V6(group) => {
-                let option = if join { libc::IPV6_ADD_MEMBERSHIP } else { libc::IPV6_DROP_MEMBERSHIP };
+                let option = if join { JOIN_V6 } else { LEAVE_V6 };
                 let request = libc::ipv6_mreq {
                     ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() },
                     ipv6mr_interface: index_of(interface)? as _,
@@ -49,8 +55,7 @@ impl UdpSocket {
                 sys::set(self.fd(), libc::IPPROTO_IPV6, option, &request)
             }
         };
-        let verb = if join { "joining" } else { "leaving" };
-        result.map_err(|errno| failed("setsockopt", errno, &format!("{verb} {group} on {interface:?}")))
+        result.map_err(|errno| refused(errno, join, &format!("{group} on {interface:?}")))
     }
 
     /// Receives what `source` sends to a group (RFC 4607).
@@ -99,10 +104,7 @@ impl UdpSocket {
                 ));
             }
         };
-        let verb = if join { "joining" } else { "leaving" };
-        result.map_err(|errno| {
-            failed("setsockopt", errno, &format!("{verb} {group} from {source} on {interface:?}"))
-        })
+        result.map_err(|errno| refused(errno, join, &format!("{group} from {source} on {interface:?}")))
     }
 
     fn check_group(&self, group: IpAddr) -> Result<(), Error> {
@@ -182,7 +184,24 @@ impl UdpSocket {
                 index_of(interface)? as libc::c_int,
             ),
         };
-        result.map_err(|errno| failed("setsockopt", errno, &format!("multicast interface {interface:?}")))
+        result.map_err(|errno| {
+            failed("setsockopt", errno, &format!("multicast interface {interface:?}"))
+                .advise("Name an interface of this machine.")
+        })
+    }
+}
+
+fn refused(errno: sys::Errno, join: bool, what: &str) -> Error {
+    let verb = if join { "joining" } else { "leaving" };
+    let error = failed("setsockopt", errno, &format!("{verb} {what}"));
+    match errno {
+        libc::EADDRINUSE => error.advise("Go on: the group is joined already."),
+        libc::EADDRNOTAVAIL if !join => error.advise("Leave what was joined, on the same interface."),
+        libc::ENODEV | libc::EADDRNOTAVAIL => error.advise("Name an interface of this machine."),
+        libc::ENOBUFS => {
+            error.advise("Join fewer groups, or lift net.ipv4.igmp_max_memberships with sysctl.")
+        }
+        _ => error,
     }
 }
 

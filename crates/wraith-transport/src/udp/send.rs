@@ -130,11 +130,14 @@ impl UdpSocket {
 
     fn send_error(&self, errno: Errno, len: usize, to: Option<&SockAddr>) -> Error {
         let to = to.and_then(SockAddr::to_socket_addr).map(|to| format!(" to {to}")).unwrap_or_default();
-        let hint = match errno {
-            libc::EACCES => " (a broadcast address needs set_broadcast)",
-            libc::EPERM => " (a firewall rule forbids it)",
-            _ => "",
-        };
-        Error::system("sendto", errno, format!("sending {len} bytes{to}{hint}"))
+        let error = Error::system("sendto", errno, format!("sending {len} bytes{to}"));
+        match errno {
+            libc::EACCES => {
+                error.advise("Allow broadcasts on this socket first, if it is a broadcast address.")
+            }
+            libc::EPERM => error.advise("Let the firewall of this machine pass it."),
+            libc::ENETUNREACH | libc::EHOSTUNREACH => error.advise("See `ip route get` for the address."),
+            _ => error,
+        }
     }
 }

@@ -40,13 +40,19 @@ fn a_member_hears_its_group_until_it_leaves() {
             from.send_to(b"direct", direct).unwrap();
             assert_eq!(bytes(&mut rig, 1), [b"direct"]);
             rig.socket.join(GROUP.into(), on_lo()).unwrap();
-            assert_eq!(rig.socket.join(GROUP.into(), on_lo()).unwrap_err().code(), Code::AddressInUse);
+            let twice = rig.socket.join(GROUP.into(), on_lo()).unwrap_err();
+            assert_eq!(twice.code(), Code::AddressInUse);
+            assert!(twice.message().ends_with("Go on: the group is joined already."), "{twice}");
             from.send_to(b"member", group).unwrap();
             from.send_to(b"direct", direct).unwrap();
             assert_eq!(bytes(&mut rig, 2), [&b"member"[..], b"direct"]);
             rig.socket.leave(GROUP.into(), on_lo()).unwrap();
             let again = rig.socket.leave(GROUP.into(), on_lo()).unwrap_err();
             assert_eq!(again.code(), Code::AddressNotAvailable);
+            rig.socket.join(GROUP.into(), Interface::Index(1)).unwrap();
+            from.send_to(b"by index", group).unwrap();
+            assert_eq!(bytes(&mut rig, 1), [b"by index"]);
+            rig.socket.leave(GROUP.into(), Interface::Index(1)).unwrap();
             // Linux gives what any socket of this machine joined, unless IP_MULTICAST_ALL says otherwise; here
             // nobody is left.
             from.send_to(b"late", group).unwrap();

@@ -228,7 +228,7 @@ pub(crate) fn in_namespace(test: &str, body: impl FnOnce() + Send + 'static) {
         Ok(Err(error)) => {
             let _ = writeln!(
                 io::stderr(),
-                "SKIPPED {test}: needs the right to make a network namespace (root or CAP_SYS_ADMIN): {error}"
+                "\nSKIPPED {test}: needs the right to make a network namespace (root or CAP_SYS_ADMIN): {error}"
             );
             assert!(std::env::var_os("WRAITH_REQUIRE_PRIVILEGED").is_none(), "{test} could not run");
         }
