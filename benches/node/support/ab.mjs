@@ -31,7 +31,7 @@ async function blockNs(operation) {
 }
 
 /** The pairs' samples of any two measurements that return a number. Odd pairs swap the order. */
-async function pairs(theirs, ours, count = PAIRS) {
+export async function pairs(theirs, ours, count = PAIRS) {
   const samples = []
   for (let pair = -1; pair < count; pair++) {
     const sample = { theirs: 0, ours: 0 }
@@ -45,7 +45,7 @@ async function pairs(theirs, ours, count = PAIRS) {
 }
 
 /** Turns pairs into a row. `ratio` is theirs / ours, or ours / theirs when `higherIsBetter`: above 1 we are ahead. */
-function summarise(samples, { higherIsBetter = false } = {}) {
+export function summarise(samples, { higherIsBetter = false } = {}) {
   const ratios = samples.map(({ theirs, ours }) => (higherIsBetter ? ours / theirs : theirs / ours))
   return {
     ratio: median(ratios),

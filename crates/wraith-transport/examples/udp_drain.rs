@@ -2,14 +2,15 @@
 //!
 //! ```sh
 //! cargo run --release -p wraith-transport --example udp_drain -- [--json] [--size 64|1472] [--rounds 21]
-//!     [--batch 64] [--timestamps] [--recvfrom]
+//!     [--batch 64] [--buffer BYTES] [--timestamps] [--recvfrom]
 //! ```
 //!
 //! A round fills the socket's buffer from another socket, stops, and measures the thread's CPU time
 //! (CLOCK_THREAD_CPUTIME_ID) of taking every packet out and adding up its bytes. The two loops take turns, who is
 //! first changes from round to round, and the medians are printed with their quartiles. Both get the same
 //! packets into buffers of 2048 bytes and must come to the same sum. The receive buffer is 8 MiB when the process
-//! may exceed the limit (SO_RCVBUFFORCE), else what is usual on the machine.
+//! may exceed the limit (SO_RCVBUFFORCE), else what is usual on the machine; `--buffer` asks for a size within the limit
+//! (SO_RCVBUF), as a program does.
 //!
 //! The bare loop is less than any usable program does: it keeps no peers, hands nothing over, clears nothing.
 
@@ -48,6 +49,7 @@ mod linux {
         sizes: Vec<usize>,
         rounds: usize,
         batch: usize,
+        buffer: Option<usize>,
         timestamps: bool,
         backend: Backend,
     }
@@ -58,6 +60,7 @@ mod linux {
             sizes: vec![64, 1472],
             rounds: 21,
             batch: 64,
+            buffer: None,
             timestamps: false,
             backend: Backend::Recvmmsg,
         };
@@ -76,6 +79,7 @@ mod linux {
                 "--size" => wanted.sizes = vec![number(0, SLOT)?],
                 "--rounds" => wanted.rounds = number(1, 1000)?,
                 "--batch" => wanted.batch = number(1, 1024)?,
+                "--buffer" => wanted.buffer = Some(number(1, 1 << 30)?),
                 other => return Err(format!("{other} is unknown; see the head of this file")),
             }
         }
@@ -107,8 +111,9 @@ mod linux {
     fn measure(arguments: &Arguments, size: usize) {
         let mut udp = UdpOptions::at(([127, 0, 0, 1], 0).into());
         udp.timestamps = arguments.timestamps;
+        udp.recv_buffer = arguments.buffer;
         let socket = UdpSocket::bind(&udp).expect("bind");
-        let forced = force_buffer(&socket);
+        let forced = arguments.buffer.is_none() && force_buffer(&socket);
         let pool = PoolCore::new(SLOT, 1024, &MemoryOptions::default()).expect("pool");
         let options = ReceiverOptions {
             batch_size: arguments.batch,
