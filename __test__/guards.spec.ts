@@ -105,7 +105,7 @@ describe('a disposed guard', () => {
     late.fill(0xaa)
     guard.dispose()
     expect(late.byteLength).toBe(debugMode ? 0 : 16)
-    expect(isZero(late)).toBe(true)
+    if (!debugMode) expect(isZero(late)).toBe(true)
     const next = pool.acquire()
     next.bytes.fill(0xbb)
     expect(late[0]).toBe(debugMode ? undefined : 0xbb)

@@ -81,12 +81,7 @@ export class BufferPool implements Disposable {
       home: () => this.#whenHome(),
       remapped: () => this.#warnRemapped(),
     })
-    this.#fallback = new Fallback(
-      bufferSize,
-      maxFallback,
-      () => this.#whenHome(),
-      () => this.#whenHome(),
-    )
+    this.#fallback = new Fallback(bufferSize, maxFallback, this.#slots.debug, () => this.#whenHome())
   }
 
   /** Bytes of each buffer. */

@@ -1,4 +1,4 @@
-import { bytesOver } from '../bytes.js'
+import { freshMemory, releaseMemory } from './debug.js'
 import type { Home } from './guard.js'
 import { FALLBACK, Ticket } from './guard.js'
 
@@ -12,17 +12,20 @@ export class Fallback implements Home {
   allocated = 0
   /** How many were lost with their guards. */
   leaked = 0
+  readonly #debug: boolean
   readonly #lost: FinalizationRegistry<undefined>
+  /** One buffer less is out, given back or lost. */
   readonly #onHome: () => void
 
-  constructor(bufferSize: number, max: number, onLost: () => void, onHome: () => void) {
+  constructor(bufferSize: number, max: number, debug: boolean, onHome: () => void) {
     this.bufferSize = bufferSize
     this.max = max
+    this.#debug = debug
     this.#onHome = onHome
     this.#lost = new FinalizationRegistry(() => {
       this.live--
       this.leaked++
-      onLost()
+      onHome()
     })
   }
 
@@ -30,14 +33,15 @@ export class Fallback implements Home {
     if (this.live >= this.max) return undefined
     this.live++
     this.allocated++
-    const ticket = new Ticket(this, FALLBACK, bytesOver(new ArrayBuffer(this.bufferSize), 0, this.bufferSize))
+    const ticket = new Ticket(this, FALLBACK, freshMemory(this.bufferSize))
     this.#lost.register(ticket.view, undefined, ticket)
     return ticket
   }
 
   put(ticket: Ticket): void {
     this.#lost.unregister(ticket)
-    ticket.view.fill(0)
+    if (this.#debug) releaseMemory(ticket.view)
+    else ticket.view.fill(0)
     this.live--
     this.#onHome()
   }

@@ -172,21 +172,17 @@ export class Slots implements Home {
     return ticket.slot
   }
 
-  /** Native is about to read the slot of a guard: what was written must lie in the slab. */
+  /** Native is about to read the slot of a guard: what was written must lie in the slab. The guard keeps its view. */
   settle(ticket: Ticket): void {
-    if (!this.debug && ticket.view.byteLength !== 0) return
-    const inSlab = this.#slotBytes(ticket.slot)
-    if (this.debug) {
-      inSlab.set(ticket.view)
-      releaseMemory(ticket.view)
-    }
-    this.#setView(ticket, inSlab)
+    if (this.debug) this.#slotBytes(ticket.slot).set(ticket.view)
+    else if (ticket.view.byteLength === 0) this.#setView(ticket, this.#slotBytes(ticket.slot))
   }
 
   /** Native has taken the slot out of a guard's hands; its ticket is parked. */
   gaveUp(ticket: Ticket): void {
     this.#sequenceOf[ticket.slot] = 0
     ticket.length = 0
+    if (this.debug) releaseMemory(ticket.view)
     this.#park(ticket)
   }
 
