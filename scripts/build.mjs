@@ -91,7 +91,16 @@ function removeStale() {
   }
 }
 
-/** Compiles index.ts and ts/ to dist/ when needed. Returns `{ ok, built, output }`. */
+function copyNative() {
+  const native = at('ts', 'native')
+  for (const name of [...generatedFiles, ...addonsIn(native)]) {
+    const source = join(native, name)
+    const target = at('dist', 'ts', 'native', name)
+    if (existsSync(source) && !same(source, target)) replaceFile(source, target)
+  }
+}
+
+/** Compiles index.ts and ts/ to dist/ when needed, and puts the addon beside it. Returns `{ ok, built, output }`. */
 export async function buildTypeScript({ force = false, log = console.log } = {}) {
   const stamp = cache('typescript.stamp')
   const sources = filesUnder(at('ts'), (file) => !file.endsWith('.node'))
@@ -99,31 +108,21 @@ export async function buildTypeScript({ force = false, log = console.log } = {})
     [at('index.ts'), at('tsconfig.json'), ...sources].filter(existsSync),
     manifest.devDependencies.typescript,
   )
-  let built = false
-  if (force || readStamp(stamp) !== hash || !existsSync(at('dist', 'index.js'))) {
-    log('build: TypeScript to dist/ (about 5 s)')
-    rmSync(stamp, { force: true })
-    const result = await run(
-      process.execPath,
-      [tool('typescript', 'tsc'), '--project', at('tsconfig.json')],
-      {
-        timeoutMs: 180_000,
-      },
-    )
-    if (result.code !== 0) return { ok: false, built: false, output: result.output }
-    removeStale()
-    const cli = at('dist', manifest.bin['wraith-transport'].replace(/^dist\//, ''))
-    if (existsSync(cli)) chmodSync(cli, 0o755)
-    writeStamp(stamp, hash)
-    built = true
+  copyNative()
+  if (!force && readStamp(stamp) === hash && existsSync(at('dist', 'index.js'))) {
+    return { ok: true, built: false, output: '' }
   }
-  const native = at('ts', 'native')
-  for (const name of [...generatedFiles, ...addonsIn(native)]) {
-    const source = join(native, name)
-    const target = at('dist', 'ts', 'native', name)
-    if (existsSync(source) && !same(source, target)) replaceFile(source, target)
-  }
-  return { ok: true, built, output: '' }
+  log('build: TypeScript to dist/ (about 5 s)')
+  rmSync(stamp, { force: true })
+  const result = await run(process.execPath, [tool('typescript', 'tsc'), '--project', at('tsconfig.json')], {
+    timeoutMs: 180_000,
+  })
+  if (result.code !== 0) return { ok: false, built: false, output: result.output }
+  removeStale()
+  const cli = at('dist', manifest.bin['wraith-transport'].replace(/^dist\//, ''))
+  if (existsSync(cli)) chmodSync(cli, 0o755)
+  writeStamp(stamp, hash)
+  return { ok: true, built: true, output: '' }
 }
 
 async function main(flags) {
