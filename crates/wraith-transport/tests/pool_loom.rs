@@ -3,7 +3,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p wraith-transport --release --test pool_loom`
 //!
 //! A slot's bytes are a loom cell, which reports any two accesses that nothing orders: a model passes only if
-//! the orderings in `pool/protocol.rs` and `memory/owner.rs` are strong enough. `ArrayQueue` itself is crossbeam's to
+//! the orderings in `pool/protocol.rs`, `pool/magazine.rs` and `memory/owner.rs` are strong enough. `ArrayQueue` itself is crossbeam's to
 //! prove; the model queue gives no more than it does: release in push, acquire in pop.
 #![cfg(loom)]
 
@@ -12,6 +12,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 use wraith_transport::memory::{Holding, Owner, State};
+use wraith_transport::pool::magazine::Magazine;
 use wraith_transport::pool::protocol::{FreeList, Protocol, Refused};
 
 /// A bag of slot numbers: a cell for each, 1 when the slot is in it. Pops in no promised order.
@@ -308,5 +309,44 @@ fn a_close_wakes_a_waiter_that_nothing_else_would_wake() {
         waiter.join().unwrap();
         pool.push(slot, lent(owner(1))).unwrap();
         pool.assert_all_home();
+    });
+}
+
+#[test]
+fn a_robbed_magazine_gives_each_item_once() {
+    model(None, || {
+        let magazine = Arc::new(Magazine::new(2));
+        magazine.put(1).unwrap();
+        let robber = {
+            let magazine = Arc::clone(&magazine);
+            thread::spawn(move || magazine.rob())
+        };
+        // The owner does not wait for a robber: what it cannot put it keeps, what it cannot take it leaves.
+        let mut seen: Vec<u32> = magazine.put(2).err().into_iter().collect();
+        seen.extend(magazine.take());
+        seen.extend(robber.join().unwrap());
+        assert_eq!(magazine.fill() as usize, 2 - seen.len());
+        seen.extend(magazine.close());
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
+    });
+}
+
+#[test]
+fn a_closed_magazine_takes_nothing_in() {
+    model(None, || {
+        let magazine = Arc::new(Magazine::new(2));
+        magazine.put(1).unwrap();
+        let closer = {
+            let magazine = Arc::clone(&magazine);
+            thread::spawn(move || magazine.close())
+        };
+        let kept = magazine.put(2).err();
+        let mut seen = closer.join().unwrap();
+        assert_eq!(magazine.take(), None);
+        assert_eq!(magazine.put(3), Err(3));
+        seen.extend(kept);
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
     });
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use wraith_transport::memory::{Dirty, MemoryOptions, Owner, State};
+use wraith_transport::memory::{Dirty, Holding, MemoryOptions, Owner, State};
 use wraith_transport::pool::{Exhausted, PoolCore};
 use wraith_transport::{Buffer, BufferPool, Code};
 
-const CAPACITY: u32 = 6;
+const CAPACITY: u32 = 18;
 const SIZE: usize = 96;
 
 /// The words that user code may name.
@@ -99,15 +99,15 @@ impl Model {
     }
 
     /// The code of the refusal, or `None` when the slot is `from`'s and may leave it.
-    fn refusal(&self, slot: u32, from: Word, to: Option<Word>) -> Option<Code> {
-        if slot >= CAPACITY {
+    fn refusal(&self, slot: u32, word: Option<Holding>, from: Word, to: Option<Word>) -> Option<Code> {
+        let Some(word) = word else {
+            assert!(slot >= CAPACITY);
             return Some(Code::Internal);
-        }
+        };
         let there = match self.named.get(&slot) {
-            Some(&word) => word,
-            // Nobody outside can name a Buffer's word.
-            None if self.is_buffer(slot) => return Some(Code::StaleBuffer),
-            None => (State::Free, Owner::NONE),
+            Some(&there) => there,
+            // At home, or lent to a buffer, or in a thread's cache, where it looks as if it were lent.
+            None => (word.state, word.owner),
         };
         if there != from {
             Some(Code::StaleBuffer)
@@ -226,12 +226,12 @@ fn exchange(core: &PoolCore, model: &mut Model, slot: u32, from: Word, to: Word)
     let before = core.holding(slot);
     match core.exchange(slot, from, to) {
         Ok(generation) => {
-            assert_eq!(model.refusal(slot, from, Some(to)), None);
+            assert_eq!(model.refusal(slot, before, from, Some(to)), None);
             assert_eq!(before.unwrap().generation, generation);
             model.named.insert(slot, to);
         }
         Err(error) => {
-            assert_eq!(Some(error.code()), model.refusal(slot, from, Some(to)), "{error}");
+            assert_eq!(Some(error.code()), model.refusal(slot, before, from, Some(to)), "{error}");
             assert!(error.message().contains(&format!("lot {slot} ")), "{error}");
             assert_eq!(core.holding(slot), before);
         }
@@ -242,12 +242,12 @@ fn push(core: &PoolCore, model: &mut Model, slot: u32, from: Word, dirty: Dirty)
     let before = core.holding(slot);
     match core.push(slot, from, dirty) {
         Ok(()) => {
-            assert_eq!(model.refusal(slot, from, None), None);
+            assert_eq!(model.refusal(slot, before, from, None), None);
             assert_eq!(core.holding(slot).unwrap().generation, before.unwrap().generation + 1);
             model.named.remove(&slot);
         }
         Err(error) => {
-            assert_eq!(Some(error.code()), model.refusal(slot, from, None), "{error}");
+            assert_eq!(Some(error.code()), model.refusal(slot, before, from, None), "{error}");
             assert_eq!(core.holding(slot), before);
         }
     }

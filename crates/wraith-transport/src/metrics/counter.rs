@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 /// Threads with a row of their own, at the same time. All others share one more row.
-const OWN_ROWS: usize = 32;
+pub(crate) const OWN_ROWS: usize = 32;
 const UNSET: usize = usize::MAX;
 
 /// Which of the rows belong to a living thread, a bit each.
@@ -31,8 +31,9 @@ impl Drop for Lease {
     }
 }
 
+/// The calling thread's row. Below [`OWN_ROWS`] it is no other living thread's.
 #[inline]
-fn row() -> usize {
+pub(crate) fn row() -> usize {
     match ROW.get() {
         UNSET => take_row(),
         row => row,

@@ -34,7 +34,8 @@ pub struct Audit {
 
 impl Audit {
     /// Scans the table. Cost: one load per slot.
-    pub(super) fn of(table: &OwnerTable, queued: u32) -> Audit {
+    /// `in_magazines` slots read as lent though they are cached: a thread's hand-overs to itself do not change the word.
+    pub(super) fn of(table: &OwnerTable, queued: u32, in_magazines: u32) -> Audit {
         let mut audit = Audit { capacity: table.count(), queued, ..Audit::default() };
         for slot in 0..table.count() {
             let Some(holding) = table.load(slot) else { continue };
@@ -55,6 +56,9 @@ impl Audit {
                 audit.problems.push(format!("slot {slot} is {holding}"));
             }
         }
+        let cached = in_magazines.min(audit.lent);
+        audit.lent -= cached;
+        audit.cached += cached;
         if audit.free != queued {
             audit.problems.push(format!("{} slots are free, {queued} are in the free list", audit.free));
         }

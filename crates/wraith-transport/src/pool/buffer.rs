@@ -3,12 +3,13 @@
 
 use std::alloc::Layout;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::PoolCore;
+use super::core::{Parked, PoolCore};
 use crate::memory::Dirty;
 use crate::memory::slab::{Slab, zero};
 use crate::metrics::Counter;
@@ -26,19 +27,20 @@ pub struct Buffer {
     slot: u32,
     clear: bool,
     written: bool,
-    core: Arc<PoolCore>,
+    /// Moved out by `drop`, and nowhere else.
+    core: ManuallyDrop<Arc<PoolCore>>,
 }
 
 /// No slot has this number: a slab of 4 GiB has fewer.
 const FALLBACK: u32 = u32::MAX;
 
 impl Buffer {
-    /// The buffer of a slot that the caller has just popped for [`Owner::BUFFER`](crate::memory::Owner).
+    /// The buffer of a slot that the caller has just taken.
     #[inline]
-    pub(super) fn pooled(core: &Arc<PoolCore>, slot: u32, clear: bool) -> Buffer {
+    pub(super) fn pooled(Parked { slot, core }: Parked, clear: bool) -> Buffer {
         let slab = core.slab();
         let (bytes, len) = (slab.slot_ptr(slot), slab.slot_size());
-        Buffer { bytes, len, slot, clear, written: false, core: Arc::clone(core) }
+        Buffer { bytes, len, slot, clear, written: false, core: ManuallyDrop::new(core) }
     }
 
     /// A zeroed buffer outside of the slab, as long as fewer than `most` are alive.
@@ -61,7 +63,8 @@ impl Buffer {
             ));
         };
         core.metrics().add(Counter::FallbackAllocations, 1);
-        Ok(Buffer { bytes, len, slot: FALLBACK, clear: true, written: false, core: Arc::clone(core) })
+        let core = ManuallyDrop::new(Arc::clone(core));
+        Ok(Buffer { bytes, len, slot: FALLBACK, clear: true, written: false, core })
     }
 
     /// Whether the bytes lie in the pool's slab, rather than in a fallback allocation.
@@ -75,7 +78,7 @@ impl Buffer {
     }
 
     #[cold]
-    fn free_fallback(&mut self) {
+    fn free_fallback(&self, core: &PoolCore) {
         // SAFETY: `fallback` allocated the bytes with this layout, and they are this buffer's alone.
         unsafe {
             if self.written {
@@ -83,8 +86,8 @@ impl Buffer {
             }
             std::alloc::dealloc(self.bytes.as_ptr(), layout(self.len));
         }
-        self.core.fallbacks().fetch_sub(1, Ordering::Relaxed);
-        self.core.metrics().add(Counter::FallbackReleases, 1);
+        core.fallbacks().fetch_sub(1, Ordering::Relaxed);
+        core.metrics().add(Counter::FallbackReleases, 1);
     }
 }
 
@@ -140,14 +143,15 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     #[inline]
     fn drop(&mut self) {
+        // SAFETY: `drop` runs once, and nothing uses the field after it.
+        let core = unsafe { ManuallyDrop::take(&mut self.core) };
         if !self.is_pooled() {
-            return self.free_fallback();
+            return self.free_fallback(&core);
         }
         let dirty = if self.written && self.clear { Dirty::All } else { Dirty::Nothing };
-        // Counted first: after the push another thread may already be using the slot.
-        self.core.metrics().add(Counter::Releases, 1);
-        let home = self.core.push_buffer(self.slot, dirty);
-        debug_assert!(home.is_ok(), "{home:?}");
+        // Counted first: afterwards another thread may already be using the slot.
+        core.metrics().add(Counter::Releases, 1);
+        Parked { slot: self.slot, core }.give_back(dirty);
     }
 }
 

@@ -1,15 +1,18 @@
 //! What sources and bindings build on: slab, owner table, free list and metrics under one `Arc`.
-#![expect(unsafe_code, reason = "clears a slot that the protocol has just taken")]
+#![expect(unsafe_code, reason = "clears slots that are the caller's or that the protocol has just taken")]
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::CachePadded;
 
 use super::audit::Audit;
+use super::magazine::Magazine;
 use super::protocol::{Protocol, Refused};
 use crate::memory::{Dirty, Holding, MemoryOptions, Owner, Slab, State};
+use crate::metrics::counter::{OWN_ROWS, row};
 use crate::metrics::{Counter, PoolMetrics, PoolSnapshot};
 use crate::{Code, Error};
 
@@ -21,6 +24,24 @@ pub struct PoolCore {
     metrics: PoolMetrics,
     /// Buffers alive that were allocated outside of the slab.
     fallbacks: AtomicU32,
+    /// One for each row of threads that buffers are acquired in and released by; none when they are off.
+    magazines: Box<[CachePadded<Magazine<Parked>>]>,
+}
+
+/// How a pool of buffers differs from a plain core.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Features {
+    /// Makes [`PoolCore::wait_buffer`] possible, and every release dearer by a fence.
+    pub(super) may_wait: bool,
+    /// Buffers that a thread's magazine may hold.
+    pub(super) magazine: usize,
+}
+
+/// The slot of a [`Buffer`](crate::Buffer), and its share in the pool. In a magazine the slot is as it was when it
+/// was lent; only the magazine's length tells them apart.
+pub(super) struct Parked {
+    pub(super) slot: u32,
+    pub(super) core: Arc<PoolCore>,
 }
 
 impl PoolCore {
@@ -29,24 +50,25 @@ impl PoolCore {
     /// # Errors
     /// Those of [`Slab::new`].
     pub fn new(buffer_size: usize, capacity: u32, options: &MemoryOptions) -> Result<Arc<PoolCore>, Error> {
-        PoolCore::with_waiting(buffer_size, capacity, options, false)
+        PoolCore::with_features(buffer_size, capacity, options, Features::default())
     }
 
-    /// As [`PoolCore::new`]; `may_wait` makes [`PoolCore::wait_buffer`] possible and every release dearer by a
-    /// fence.
-    pub(super) fn with_waiting(
+    pub(super) fn with_features(
         buffer_size: usize,
         capacity: u32,
         options: &MemoryOptions,
-        may_wait: bool,
+        features: Features,
     ) -> Result<Arc<PoolCore>, Error> {
         let slab = Arc::new(Slab::new(buffer_size, capacity, options)?);
-        let protocol = Protocol::new(capacity, ArrayQueue::new(capacity as usize), may_wait);
+        let protocol = Protocol::new(capacity, ArrayQueue::new(capacity as usize), features.may_wait);
+        // A waiter is woken by the free list alone.
+        let rows = if features.may_wait || features.magazine == 0 { 0 } else { OWN_ROWS };
         Ok(Arc::new(PoolCore {
             slab,
             protocol,
             metrics: PoolMetrics::default(),
             fallbacks: AtomicU32::new(0),
+            magazines: (0..rows).map(|_| CachePadded::new(Magazine::new(features.magazine))).collect(),
         }))
     }
 
@@ -65,16 +87,24 @@ impl PoolCore {
         self.slab.count()
     }
 
-    /// How many slots are at home; while other threads work, a moment ago.
+    /// How many slots can be had: those in the free list and in the magazines of threads. While other threads work, a
+    /// moment ago.
     pub fn available(&self) -> u32 {
-        self.protocol.free().len() as u32
+        (self.protocol.free().len() as u32 + self.in_magazines()).min(self.capacity())
+    }
+
+    fn in_magazines(&self) -> u32 {
+        self.magazines.iter().map(|magazine| magazine.fill()).sum()
     }
 
     /// Takes a free slot, full of zeros unless its last holder opted out of clearing. `None`: there is none,
     /// the pool is closed, or `to` is [`State::Free`].
     #[inline]
     pub fn pop(&self, to: (State, Owner)) -> Option<u32> {
-        if reserved(to) { None } else { self.protocol.pop(to) }
+        if reserved(to) {
+            return None;
+        }
+        self.protocol.pop(to).or_else(|| self.rob_for(to))
     }
 
     /// Takes free slots until `out` is full or there are no more; returns how many.
@@ -115,21 +145,54 @@ impl PoolCore {
         self.bring_home(slot, from, dirty)
     }
 
-    /// Takes a slot for a [`Buffer`](crate::Buffer).
+    /// Takes a slot for a [`Buffer`](crate::Buffer): from the thread's magazine, the free list, or the magazine of
+    /// another thread.
     #[inline]
-    pub(super) fn pop_buffer(&self) -> Option<u32> {
-        self.protocol.pop((State::Lent, Owner::BUFFER))
+    pub(super) fn take_buffer(self: &Arc<Self>) -> Option<Parked> {
+        if self.is_closed() {
+            return None;
+        }
+        let at_hand = self.magazines.get(row()).and_then(|magazine| magazine.take());
+        at_hand.or_else(|| self.take_from_list()).or_else(|| self.rob())
     }
 
-    /// As [`PoolCore::pop_buffer`]; blocks while there is no free slot. `None`: the pool is closed.
-    pub(super) fn wait_buffer(&self) -> Option<u32> {
-        self.protocol.pop_wait((State::Lent, Owner::BUFFER))
+    fn take_from_list(self: &Arc<Self>) -> Option<Parked> {
+        let slot = self.protocol.pop((State::Lent, Owner::BUFFER))?;
+        Some(Parked { slot, core: Arc::clone(self) })
     }
 
-    /// Brings the slot of a [`Buffer`](crate::Buffer) home, which is being dropped.
-    #[inline]
-    pub(super) fn push_buffer(&self, slot: u32, dirty: Dirty) -> Result<(), Error> {
-        self.bring_home(slot, (State::Lent, Owner::BUFFER), dirty)
+    /// As [`PoolCore::take_buffer`]; blocks while there is no free slot. `None`: the pool is closed.
+    pub(super) fn wait_buffer(self: &Arc<Self>) -> Option<Parked> {
+        let slot = self.protocol.pop_wait((State::Lent, Owner::BUFFER))?;
+        Some(Parked { slot, core: Arc::clone(self) })
+    }
+
+    /// Takes a slot from any magazine.
+    #[cold]
+    fn rob(&self) -> Option<Parked> {
+        self.magazines.iter().find_map(|magazine| magazine.rob())
+    }
+
+    /// Takes a slot from any magazine for somebody who is no [`Buffer`](crate::Buffer): by way of home.
+    #[cold]
+    fn rob_for(&self, to: (State, Owner)) -> Option<u32> {
+        if self.is_closed() {
+            return None;
+        }
+        let parked = self.rob()?;
+        let table = self.protocol.table();
+        let home = table.exchange(parked.slot, (State::Lent, Owner::BUFFER), HOME);
+        let handed = home.and_then(|_| table.exchange(parked.slot, HOME, to));
+        debug_assert!(handed.is_ok(), "slot {} of a magazine is {handed:?}", parked.slot);
+        handed.is_ok().then_some(parked.slot)
+    }
+
+    /// Brings all magazines' slots into the free list; nothing is put into them any more. A magazine's slots keep
+    /// the pool alive, so its last user must call this.
+    pub(super) fn close_magazines(&self) {
+        for parked in self.magazines.iter().flat_map(|magazine| magazine.close()) {
+            parked.go_home();
+        }
     }
 
     #[inline]
@@ -164,7 +227,7 @@ impl PoolCore {
 
     /// Counts who holds what. Exact at a quiet point. Cost: one load per slot.
     pub fn audit(&self) -> Audit {
-        Audit::of(self.protocol.table(), self.available())
+        Audit::of(self.protocol.table(), self.protocol.free().len() as u32, self.in_magazines())
     }
 
     /// Closes the pool: nothing can be taken any more, waiters leave, slots still come home. `true`: it was
@@ -210,6 +273,36 @@ impl PoolCore {
         // When the word is the expected one, the step itself is not allowed.
         let code = if (found.state, found.owner) == from { Code::Internal } else { Code::StaleBuffer };
         Error::new(code, format!("Slot {slot} is {found} and cannot go {step}"))
+    }
+}
+
+impl Parked {
+    /// Gives back the slot of a [`Buffer`](crate::Buffer) that is being dropped: zeroed, to the thread's magazine or
+    /// the free list.
+    #[inline]
+    pub(super) fn give_back(self, dirty: Dirty) {
+        debug_assert_eq!(
+            self.core.holding(self.slot).map(|word| (word.state, word.owner)),
+            Some((State::Lent, Owner::BUFFER)),
+        );
+        // SAFETY: the slot is the dropped buffer's, whose borrows have ended.
+        unsafe { self.core.slab.clear(self.slot, dirty) };
+        // SAFETY: the share that keeps the core alive moves into the core's own magazine, so the borrow must not hang
+        // on it. It ends before the core can: whoever takes the share out of the magazine must first get the
+        // flag that `put` gives back last, and if `put` refuses, the share is still here.
+        let magazines = unsafe { &(*Arc::as_ptr(&self.core)).magazines };
+        let kept = match magazines.get(row()) {
+            Some(magazine) => magazine.put(self),
+            None => Err(self),
+        };
+        if let Err(parked) = kept {
+            parked.go_home();
+        }
+    }
+
+    fn go_home(self) {
+        let home = self.core.bring_home(self.slot, (State::Lent, Owner::BUFFER), Dirty::Nothing);
+        debug_assert!(home.is_ok(), "{home:?}");
     }
 }
 

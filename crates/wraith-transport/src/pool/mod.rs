@@ -15,7 +15,9 @@ mod policy;
 #[cfg(not(loom))]
 #[expect(clippy::module_inception, reason = "the file of BufferPool is named after it")]
 mod pool;
-// Public for the loom model in `tests/pool_loom.rs` alone.
+// Public for the loom models in `tests/` alone.
+#[doc(hidden)]
+pub mod magazine;
 #[doc(hidden)]
 pub mod protocol;
 

@@ -1,8 +1,6 @@
 //! What a pool does beyond the guide's defaults.
 
-use std::sync::Arc;
-
-use super::core::PoolCore;
+use super::core::{Features, PoolCore};
 use super::pool::BufferPool;
 use crate::Error;
 use crate::memory::MemoryOptions;
@@ -19,6 +17,9 @@ pub enum Exhausted {
     /// Block until a buffer is released or the pool is closed. Makes every release dearer by a fence.
     Wait,
 }
+
+/// Buffers that one thread keeps at hand at most: a burst of the guide's smallest busy pool.
+const MAGAZINE: usize = 256;
 
 /// The options of a [`BufferPool`]; see [`BufferPool::builder`].
 #[derive(Clone, Debug)]
@@ -88,7 +89,8 @@ impl Builder {
     pub fn build(self) -> Result<BufferPool, Error> {
         let count = u32::try_from(self.count).unwrap_or(u32::MAX);
         let may_wait = self.policy.exhausted == Exhausted::Wait;
-        let core: Arc<PoolCore> = PoolCore::with_waiting(self.size, count, &self.memory, may_wait)?;
+        let magazine = MAGAZINE.min(self.count);
+        let core = PoolCore::with_features(self.size, count, &self.memory, Features { may_wait, magazine })?;
         Ok(BufferPool::from_parts(core, self.policy))
     }
 }

@@ -30,6 +30,17 @@ use crate::{Code, Error};
 pub struct BufferPool {
     core: Arc<PoolCore>,
     policy: Policy,
+    /// Shared by all clones; the last one closes the magazines.
+    _last: Arc<CloseMagazines>,
+}
+
+/// Magazines hold shares in the pool that they are part of: without this they would keep it alive for ever.
+struct CloseMagazines(Arc<PoolCore>);
+
+impl Drop for CloseMagazines {
+    fn drop(&mut self) {
+        self.0.close_magazines();
+    }
 }
 
 impl BufferPool {
@@ -50,7 +61,7 @@ impl BufferPool {
     }
 
     pub(super) fn from_parts(core: Arc<PoolCore>, policy: Policy) -> BufferPool {
-        BufferPool { core, policy }
+        BufferPool { _last: Arc::new(CloseMagazines(Arc::clone(&core))), core, policy }
     }
 
     /// A buffer full of zeros (unless clearing was opted out of). When every slot is in use it follows the
@@ -76,8 +87,8 @@ impl BufferPool {
     #[inline]
     pub fn try_acquire(&self) -> Result<Buffer, Error> {
         self.core.metrics().add(Counter::TotalAcquires, 1);
-        match self.core.pop_buffer() {
-            Some(slot) => Ok(Buffer::pooled(&self.core, slot, self.policy.clear)),
+        match self.core.take_buffer() {
+            Some(parked) => Ok(Buffer::pooled(parked, self.policy.clear)),
             None => self.acquire_exhausted(),
         }
     }
@@ -98,8 +109,8 @@ impl BufferPool {
             }
             Exhausted::Wait => {
                 metrics.add(Counter::Waits, 1);
-                let slot = self.core.wait_buffer().ok_or_else(closed)?;
-                Ok(Buffer::pooled(&self.core, slot, self.policy.clear))
+                let parked = self.core.wait_buffer().ok_or_else(closed)?;
+                Ok(Buffer::pooled(parked, self.policy.clear))
             }
         }
     }
