@@ -222,20 +222,35 @@ mod tests {
         for round in 0..20_u32 {
             cache.begin_batch();
             let mut found = HashMap::new();
-            for number in 0..3 * PEERS as u32 {
+            // Six times as many as there are places: no set stays short of its eight but by a miracle.
+            for number in 0..6 * PEERS as u32 {
                 let peer = address(round * 1_000_003 + number);
                 let id = cache.find(SockAddr::from(peer).raw());
                 if id != NO_PEER {
                     assert!(found.insert(id, peer).is_none(), "a number was given twice in one batch");
                 }
             }
-            assert_eq!(found.len(), PEERS, "places stayed empty although three times as many peers came");
+            assert_eq!(found.len(), PEERS, "places stayed empty");
             for (id, peer) in found {
                 assert_eq!(cache.get(id).unwrap().0.to_socket_addr(), Some(peer));
                 assert_eq!(cache.find(SockAddr::from(peer).raw()), id);
             }
         }
         assert!(cache.uncached > 0);
+    }
+
+    #[test]
+    fn the_last_peer_of_a_batch_is_safe_in_the_next_one_too() {
+        let mut cache = cache();
+        let last = SockAddr::from(address(1));
+        cache.begin_batch();
+        let id = cache.find(last.raw());
+        cache.begin_batch();
+        assert_eq!(cache.find(last.raw()), id);
+        for number in 2..6 * PEERS as u32 {
+            cache.find(SockAddr::from(address(number)).raw());
+        }
+        assert_eq!(cache.get(id).map(|(peer, _)| peer), Some(last));
     }
 
     #[test]
