@@ -36,7 +36,7 @@ test.each([
   expect(parsing).toThrow(/Try /)
 })
 
-test.each([20, 30, 60, 600])(
+test.each([25, 30, 60, 600])(
   'a plan for %d seconds takes about that long and runs each side twice or more',
   (seconds) => {
     const plan = planFor(seconds, 4 << 20)

@@ -21,7 +21,7 @@ went, what it cost and who won; then shows a forgotten guard. Nothing leaves
 this machine.
 
 Options:
-  --seconds N  about how long it takes, 1 to ${MOST_SECONDS} (default ${DEFAULT_SECONDS}). Under 20 each
+  --seconds N  about how long it takes, 1 to ${MOST_SECONDS} (default ${DEFAULT_SECONDS}). Under 25 each
                side runs once a row, not twice or more; 5 s is the least.
   --json       last line of standard output: { "dgram": {…}, "wraith": {…},
                "ratio": {…} }; the rest goes to standard error. A ratio is

@@ -34,8 +34,8 @@ export interface Measured {
 
 const ANSWER_MS = 15_000
 /** An end mark is lost when the receive buffer is full; then another is sent. */
-const END_MS = 250
-const END_TRIES = 40
+const END_MS = 50
+const END_TRIES = 200
 
 /** What all runs of a demo share. */
 export interface Setting {

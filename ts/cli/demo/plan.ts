@@ -13,7 +13,7 @@ export interface Row {
 }
 
 /** Packets wait for a held receiver `heldMs` of every `everyMs` milliseconds. */
-export const HOLD = { heldMs: 20, everyMs: 22 } as const
+export const HOLD = { heldMs: 20, everyMs: 21 } as const
 /** 200 packets in {@link HOLD.heldMs}: the stock receive buffer of Linux holds 277 of them. */
 const HELD_RATE = 10_000
 
@@ -31,8 +31,8 @@ export interface Plan {
 
 export const DEFAULT_SECONDS = 30
 export const MOST_SECONDS = 600
-/** Warm-up rate: below what either side can take, so that both see the same packets. */
-export const WARM_UP_RATE = 40_000
+/** Warm-up rate: enough packets to have the handler compiled before the measurement. */
+export const WARM_UP_RATE = 100_000
 /** More than a Node process can send. */
 const MOST_RATE = 2_000_000
 const LEAST_LIMIT = 1 << 16
@@ -55,9 +55,9 @@ const LEAST_MS = 100
  * @param largeBuffer a receive buffer above the default that this machine grants, or `undefined`
  */
 export function planFor(seconds: number, largeBuffer: number | undefined): Plan {
-  const long = seconds >= 20
+  const long = seconds >= 25
   const rounds = long ? Math.min(7, Math.max(2, Math.round(seconds / 15))) : 1
-  const warmUpMs = long ? 150 : 60
+  const warmUpMs = long ? 200 : 80
   const restMs = long ? 30 : 15
   const idleMs = long ? 400 : 100
   const weighted: Array<Omit<Row, 'durationMs'> & { weight: number }> = []
@@ -65,7 +65,7 @@ export function planFor(seconds: number, largeBuffer: number | undefined): Plan 
     for (const { rate, weight } of LOADS)
       weighted.push({ rate, work, recvBufferSize: undefined, held: false, weight })
   }
-  const extra = { work: 'count', weight: 0.6 } as const
+  const extra = { work: 'count', weight: 0.7 } as const
   if (largeBuffer !== undefined) {
     weighted.push({ ...extra, rate: undefined, recvBufferSize: largeBuffer, held: false })
   }

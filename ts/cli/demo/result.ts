@@ -16,6 +16,8 @@ export interface SideResult {
   /** How many packets a call of the library brought; 1 for dgram. */
   packetsPerBatch: number | undefined
   packetsPerCpuSecond: number | undefined
+  /** The least and the most of a single run. */
+  packetsPerCpuSecondRange: readonly [number, number]
   cpuNsPerPacket: number | undefined
   heapBytesPerPacket: number | undefined
   collections: number
@@ -36,6 +38,7 @@ function combine(runs: readonly Measured[]): SideResult {
   const most = (of: (run: Measured) => number): number => Math.max(0, ...runs.map(of))
   const received = add((run) => run.received)
   const cpuNs = add((run) => run.cpuNs)
+  const speeds = runs.map((run) => ratio(run.received * 1e9, run.cpuNs) ?? 0)
   const latencies = runs.flatMap((run) => [...run.latenciesNs])
   const microseconds = (q: number): number | undefined => {
     const ns = quantile(latencies, q)
@@ -56,6 +59,7 @@ function combine(runs: readonly Measured[]): SideResult {
       add((run) => run.batches ?? run.received),
     ),
     packetsPerCpuSecond: ratio(received, cpuNs / 1e9),
+    packetsPerCpuSecondRange: [Math.min(...speeds), Math.max(...speeds)],
     cpuNsPerPacket: ratio(cpuNs, received),
     heapBytesPerPacket: ratio(
       add((run) => run.heapBytes),

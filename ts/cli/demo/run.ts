@@ -95,9 +95,9 @@ function text(screen: Screen, lines: readonly string[]): void {
   for (const line of lines) screen.line(line)
 }
 
-function plainLine(what: string, { sent, received, dropped, cpuNs }: Measured): string[] {
-  const cost = received === 0 ? '' : `, ${whole(cpuNs / received)} ns/packet`
-  return wrap(`${what}: sent ${sent}, received ${received}, dropped ${dropped}${cost}`)
+function plainLine(what: string, { sent, received, cpuNs }: Measured): string[] {
+  const cost = received === 0 ? '' : `, ${whole(cpuNs / received)} ns each`
+  return wrap(`${what}: ${received} of ${sent} received${cost}`)
 }
 
 async function forget(children: Children): Promise<ForgottenGuard> {

@@ -34,7 +34,7 @@ function sentence(result: RowResult): string {
   const name = rowName(row)
   if (dgram === undefined || wraith === undefined) return `${name}: not measured.`
   const all = ratios(result)
-  const parts = [`${name}: ${verdict(all.packetsPerCpuSecond)}`]
+  const parts = [`${name}: ${verdict(all.packetsPerCpuSecond, dgram, wraith)}`]
   if (all.heapBytesPerPacket !== undefined)
     parts.push(`heap bytes ${percent(all.heapBytesPerPacket)} of dgram's`)
   parts.push(`GC ${pauses(wraith)} against ${pauses(dgram)} us per 1000 packets`)
@@ -45,12 +45,16 @@ function sentence(result: RowResult): string {
   return `${parts.join('; ')}.`
 }
 
-function verdict(value: number | undefined): string {
+/** A win or a loss is one only if the runs of the two sides do not overlap. */
+function verdict(value: number | undefined, dgram: SideResult, wraith: SideResult): string {
   if (value === undefined) return 'no comparison'
   const words = `${times(value)} the packets per CPU-second`
+  const [leastDgram, mostDgram] = dgram.packetsPerCpuSecondRange
+  const [leastWraith, mostWraith] = wraith.packetsPerCpuSecondRange
+  if (leastWraith <= mostDgram && leastDgram <= mostWraith)
+    return `no clear difference (the runs overlap), ${words}`
   if (value >= HARDLY) return `won, ${words}`
-  if (value > 1 / HARDLY) return `hardly a difference, ${words}`
-  return `LOST, ${words}`
+  return value > 1 / HARDLY ? `hardly a difference, ${words}` : `LOST, ${words}`
 }
 
 function notes(rows: readonly RowResult[], machine: Machine): string[] {
