@@ -24,7 +24,8 @@ describe('recommendPoolSize', () => {
     [9999, 1, 256],
     [10_000, 1, 1024],
     [99_999, 1, 1024],
-    [100_000, 1, 4096],
+    [100_000, 1, 1024],
+    [100_001, 1, 4096],
     [1_000_000, 1, 4096],
     // The guide's formula, where it asks for more: packets a second × milliseconds / 1000 × 2.
     [100_000, 50, 10_000],

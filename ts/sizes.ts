@@ -24,13 +24,12 @@ export interface PoolSizeQuery {
   readonly processingMs: number
 }
 
-/** The guide's table: below this rate, at least this many buffers. */
-const TABLE = [
-  { below: 1000, atLeast: 64 },
-  { below: 10_000, atLeast: 256 },
-  { below: 100_000, atLeast: 1024 },
-  { below: Number.POSITIVE_INFINITY, atLeast: 4096 },
-] as const
+/** The least of the row of the guide's table for a rate; `crates/wraith-transport/src/sizing.rs` has the same borders. */
+function leastFor(packetsPerSecond: number): number {
+  if (packetsPerSecond < 1000) return 64
+  if (packetsPerSecond < 10_000) return 256
+  return packetsPerSecond <= 100_000 ? 1024 : 4096
+}
 
 /**
  * How many buffers a pool should have: `packetsPerSecond × processingMs / 1000 × 2`, rounded up, and never less than the
@@ -42,6 +41,5 @@ export function recommendPoolSize(query: PoolSizeQuery): number {
   checkOptions('recommendPoolSize', query, ['packetsPerSecond', 'processingMs'])
   const rate = finiteNumber('packetsPerSecond', query.packetsPerSecond, 0, 1e9)
   const ms = finiteNumber('processingMs', query.processingMs, 0, 1e6)
-  const row = TABLE.find(({ below }) => rate < below) ?? TABLE[3]
-  return Math.max(row.atLeast, Math.ceil((rate * ms * 2) / 1000))
+  return Math.max(leastFor(rate), Math.ceil((rate * ms * 2) / 1000))
 }
