@@ -35,6 +35,8 @@ pub(super) struct Posted {
     scratch: Box<[u32]>,
     len: usize,
     batch: usize,
+    /// Entries of the batch that have no slot any more.
+    holes: usize,
     pub(super) messages: Messages,
     /// Hand-overs that the owner table refused.
     pub(super) faults: u64,
@@ -50,6 +52,7 @@ impl Posted {
             scratch: vec![NONE; size].into(),
             len: 0,
             batch: 0,
+            holes: 0,
             messages: Messages::new(size, control_for_all),
             faults: 0,
             fault: None,
@@ -62,6 +65,11 @@ impl Posted {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Slots that are posted or lent.
+    pub(super) fn held(&self) -> usize {
+        self.len - self.holes
     }
 
     fn posted(&self) -> (State, Owner) {
@@ -132,12 +140,12 @@ impl Posted {
         }
         let generation = self.core.exchange(entry.slot, self.lent(), to)?;
         self.entries[index] = Entry { slot: NONE, wrote: 0, lent: false };
+        self.holes += 1;
         Ok(generation)
     }
 
     /// The batch is over: lent slots are posted again, and what was received into them is cleared.
     pub(super) fn finish(&mut self) {
-        let mut holes = false;
         for index in 0..self.batch {
             let entry = self.entries[index];
             if entry.lent {
@@ -153,16 +161,17 @@ impl Posted {
                     Err(error) => self.lose(index, error),
                 }
             }
-            holes |= self.entries[index].slot == NONE;
         }
-        if holes {
+        if self.holes > 0 {
             self.close_holes();
+            self.holes = 0;
         }
         self.batch = 0;
     }
 
     fn lose(&mut self, index: usize, error: Error) {
         self.entries[index] = Entry { slot: NONE, wrote: 0, lent: false };
+        self.holes += 1;
         self.faults += 1;
         self.fault = Some(error);
     }

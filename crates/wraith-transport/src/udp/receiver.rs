@@ -351,7 +351,7 @@ impl Receiver {
 
     /// Slots that are posted or lent to the consumer.
     pub fn held(&self) -> usize {
-        self.posted.len()
+        self.posted.held()
     }
 
     /// The memory that a binding exports to JavaScript.

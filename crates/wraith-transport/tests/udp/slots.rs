@@ -40,6 +40,11 @@ fn a_taken_slot_outlives_the_batch_and_is_replaced() {
             }
             let beyond = rig.receiver().take(rows, (TAKEN, keeper()));
             assert_eq!(beyond.unwrap_err().code(), Code::OutOfRange);
+            // What was taken is not held any more, from that moment on.
+            let audit = rig.pool.audit();
+            let taken = slots.len().saturating_sub(1).min(2);
+            let held = (audit.posted + audit.lent) as usize - taken;
+            assert_eq!(rig.receiver().held(), held);
             rig.receiver().finish();
         }
         assert_eq!(rig.receiver().take(0, (TAKEN, keeper())).unwrap_err().code(), Code::OutOfRange);
