@@ -109,7 +109,12 @@ describe('installed from a registry, without cargo on the PATH', () => {
       ok(await alone.npm('install', main.name))
       alone.write(
         'alone.mjs',
-        `try { await import('${main.name}') } catch (error) { console.log(error.code, error.message) }`,
+        `try {
+           const { BufferPool } = await import('${main.name}')
+           new BufferPool()
+         } catch (error) {
+           console.log(error.code, error.message)
+         }`,
       )
       const stdout = ok(await alone.node('alone.mjs'))
       expect(stdout).toMatch(/^WRAITH_ERR_NATIVE_MISSING /)
