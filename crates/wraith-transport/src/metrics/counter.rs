@@ -73,7 +73,12 @@ impl<const N: usize> Default for Counters<N> {
 impl<const N: usize> Counters<N> {
     #[inline]
     pub(crate) fn add(&self, counter: usize, n: u64) {
-        let row = row();
+        self.add_in(row(), counter, n);
+    }
+
+    /// As `add`, for a caller that has asked for its [`row`] already.
+    #[inline]
+    pub(crate) fn add_in(&self, row: usize, counter: usize, n: u64) {
         let cell = &self.rows[row][counter];
         // Relaxed everywhere: a count orders nothing.
         if row < OWN_ROWS {

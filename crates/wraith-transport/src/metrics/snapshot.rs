@@ -40,6 +40,11 @@ impl PoolMetrics {
         self.counters.add(counter as usize, n);
     }
 
+    #[inline]
+    pub(crate) fn add_in(&self, row: usize, counter: Counter, n: u64) {
+        self.counters.add_in(row, counter as usize, n);
+    }
+
     /// A counter's value: the sum over all threads. What other threads are adding meanwhile may be missing; after they
     /// have been joined it is exact. Wraps at 2^64.
     pub fn get(&self, counter: Counter) -> u64 {

@@ -149,8 +149,6 @@ impl Drop for Buffer {
             return self.free_fallback(&core);
         }
         let dirty = if self.written && self.clear { Dirty::All } else { Dirty::Nothing };
-        // Counted first: afterwards another thread may already be using the slot.
-        core.metrics().add(Counter::Releases, 1);
         Parked { slot: self.slot, core }.give_back(dirty);
     }
 }

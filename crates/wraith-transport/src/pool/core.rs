@@ -146,13 +146,15 @@ impl PoolCore {
     }
 
     /// Takes a slot for a [`Buffer`](crate::Buffer): from the thread's magazine, the free list, or the magazine of
-    /// another thread.
+    /// another thread. Counts the acquire.
     #[inline]
     pub(super) fn take_buffer(self: &Arc<Self>) -> Option<Parked> {
+        let row = row();
+        self.metrics.add_in(row, Counter::TotalAcquires, 1);
         if self.is_closed() {
             return None;
         }
-        let at_hand = self.magazines.get(row()).and_then(|magazine| magazine.take());
+        let at_hand = self.magazines.get(row).and_then(|magazine| magazine.take());
         at_hand.or_else(|| self.take_from_list()).or_else(|| self.rob())
     }
 
@@ -278,9 +280,12 @@ impl PoolCore {
 
 impl Parked {
     /// Gives back the slot of a [`Buffer`](crate::Buffer) that is being dropped: zeroed, to the thread's magazine or
-    /// the free list.
+    /// the free list. Counts the release.
     #[inline]
     pub(super) fn give_back(self, dirty: Dirty) {
+        let row = row();
+        // Counted first: afterwards another thread may already be using the slot.
+        self.core.metrics.add_in(row, Counter::Releases, 1);
         debug_assert_eq!(
             self.core.holding(self.slot).map(|word| (word.state, word.owner)),
             Some((State::Lent, Owner::BUFFER)),
@@ -291,7 +296,7 @@ impl Parked {
         // on it. It ends before the core can: whoever takes the share out of the magazine must first get the
         // flag that `put` gives back last, and if `put` refuses, the share is still here.
         let magazines = unsafe { &(*Arc::as_ptr(&self.core)).magazines };
-        let kept = match magazines.get(row()) {
+        let kept = match magazines.get(row) {
             Some(magazine) => magazine.put(self),
             None => Err(self),
         };

@@ -74,9 +74,12 @@ impl BufferPool {
     #[inline]
     #[track_caller]
     pub fn acquire(&self) -> Buffer {
-        match self.try_acquire() {
-            Ok(buffer) => buffer,
-            Err(error) => refuse(&error),
+        match self.core.take_buffer() {
+            Some(parked) => Buffer::pooled(parked, self.policy.clear),
+            None => match self.acquire_exhausted() {
+                Ok(buffer) => buffer,
+                Err(error) => panic!("{error}"),
+            },
         }
     }
 
@@ -86,7 +89,6 @@ impl BufferPool {
     /// [`Code::PoolClosed`], [`Code::PoolExhausted`], or [`Code::NoMemory`] for a fallback buffer.
     #[inline]
     pub fn try_acquire(&self) -> Result<Buffer, Error> {
-        self.core.metrics().add(Counter::TotalAcquires, 1);
         match self.core.take_buffer() {
             Some(parked) => Ok(Buffer::pooled(parked, self.policy.clear)),
             None => self.acquire_exhausted(),
@@ -174,12 +176,6 @@ impl BufferPool {
     pub fn core(&self) -> &Arc<PoolCore> {
         &self.core
     }
-}
-
-#[cold]
-#[track_caller]
-fn refuse(error: &Error) -> ! {
-    panic!("{error}")
 }
 
 impl fmt::Debug for BufferPool {
