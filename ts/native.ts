@@ -105,6 +105,8 @@ export interface NativeUdp {
   readonly columns: NativeColumns
   resume(): void
   pause(): void
+  /** Inside the dispatcher: as `pause`, but without the system call when `resume` follows before it returns. */
+  hold(): void
   receive(): number
   finish(): void
   take(row: number, replacement: number): number

@@ -343,7 +343,8 @@ export class UdpSocket implements AsyncDisposable, Disposable {
       this.#options.signal?.removeEventListener('abort', this.#onAbort)
       this.#native.close()
       this.#reader.close()
-      if (this.#ownsPool) this.#pool.close()
+      // Other sockets may have been given this one's pool.
+      if (this.#ownsPool) this.#pool[Symbol.dispose]()
     }
     return this.#closedPromise
   }

@@ -20,7 +20,8 @@ static POOLS: Registry<PoolCore> = Registry::new();
 pub(crate) fn find_pool(id: &str) -> Result<Arc<PoolCore>, Error> {
     Id::parse(id)
         .and_then(|id| POOLS.find(id))
-        .ok_or_else(|| Error::new(Code::PoolClosed, "no pool of this process has this id any more"))
+        .filter(|pool| !pool.is_closed())
+        .ok_or_else(|| Error::new(Code::PoolClosed, "the pool is closed"))
 }
 
 struct PoolBinding {

@@ -28,9 +28,10 @@ enum Kind {
     Failed = 4,
 }
 
-/// What the dispatcher answers to a batch.
+/// What the dispatcher answers to a batch: it is over. Any other answer: the consumer ends it, or has ended it, and
+/// `reading` says whether to go on. It has to be set inside the call and not by the answer, because microtasks run
+/// between the two, and may have ended the batch and begun to read again.
 const DONE: i32 = 0;
-const HOLD: i32 = 1;
 
 /// One turn of the loop gives a socket at most this many packets, or this much time with all that the handlers and
 /// their microtasks take, before timers and other sockets get theirs.
@@ -130,7 +131,11 @@ impl UdpBinding {
         let Some(poll) = &*poll else { return Ok(()) };
         let readable = if self.reading.get() { uv::READABLE } else { 0 };
         let writable = if self.writing.get() { uv::WRITABLE } else { 0 };
-        match readable | writable {
+        let events = readable | writable;
+        if self.watched.replace(events) == events {
+            return Ok(());
+        }
+        match events {
             0 => {
                 poll.stop();
                 Ok(())
@@ -164,6 +169,7 @@ impl UdpBinding {
             socket.take_error();
             socket.drain_error_queue();
         }
+        self.watched.set(0);
         self.watch_or_report();
     }
 
@@ -205,27 +211,17 @@ impl UdpBinding {
                     self.watch_or_report();
                     return self.report(&error);
                 }
+                // Without slots the dispatcher stops reading; whoever brings one home resumes.
                 Received::Starved => match self.call(Kind::Starved, None) {
                     Outcome::Returned(supplied) if supplied > 0 => {}
                     Outcome::Gone => return self.halt(),
-                    _ => {
-                        // Whoever brings a slot home resumes.
-                        self.reading.set(false);
-                        return self.watch_or_report();
-                    }
+                    _ => return self.watch_or_report(),
                 },
                 Received::Rows { rows, more } => {
+                    let batch = self.batch_begins();
                     match self.call(Kind::Batch, Some(rows)) {
-                        Outcome::Returned(HOLD) => {
-                            self.reading.set(false);
-                            return self.watch_or_report();
-                        }
-                        Outcome::Returned(DONE) | Outcome::Threw => self.finish(),
-                        Outcome::Returned(_) => {
-                            self.finish();
-                            self.reading.set(false);
-                            return self.watch_or_report();
-                        }
+                        Outcome::Returned(DONE) | Outcome::Threw => self.finish_batch(batch),
+                        Outcome::Returned(_) => {}
                         Outcome::Gone => {
                             self.finish();
                             return self.halt();
@@ -233,10 +229,24 @@ impl UdpBinding {
                     }
                     left = left.saturating_sub(rows);
                     if !more || left == 0 || now_ns() >= end {
-                        return;
+                        break;
                     }
                 }
             }
+        }
+        self.watch_or_report();
+    }
+
+    /// Numbers the batch that has just been received.
+    pub(super) fn batch_begins(&self) -> u64 {
+        self.batches.set(self.batches.get() + 1);
+        self.batches.get()
+    }
+
+    /// Ends this batch, unless it was ended inside of the call and another one was begun since.
+    fn finish_batch(&self, batch: u64) {
+        if self.batches.get() == batch {
+            self.finish();
         }
     }
 
@@ -251,6 +261,7 @@ impl UdpBinding {
     fn halt(&self) {
         self.reading.set(false);
         self.writing.set(false);
+        self.watched.set(0);
         if let Some(poll) = &*self.poll.borrow() {
             poll.stop();
         }

@@ -18,6 +18,11 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
     let add = |name, run| raw::method(env, object, name, this, run);
     add(c"resume", |_, this, _| this.set_reading(true))?;
     add(c"pause", |_, this, _| this.set_reading(false))?;
+    add(c"hold", |_, this, _| {
+        // Inside a callback, which looks at this before it returns to the loop.
+        this.reading.set(false);
+        Ok(Reply::Undefined)
+    })?;
     add(c"receive", |_, this, _| this.receive())?;
     add(c"finish", |_, this, _| {
         this.finish();
@@ -92,7 +97,10 @@ impl UdpBinding {
     /// One batch, without waiting: its rows, 0 when there is nothing, -1 when there is no slot to receive into.
     fn receive(&self) -> Result<Reply, Error> {
         match self.with_receiver(|receiver| Ok(receiver.receive()))? {
-            Received::Rows { rows, .. } => Ok(Reply::Number(rows as f64)),
+            Received::Rows { rows, .. } => {
+                self.batch_begins();
+                Ok(Reply::Number(rows as f64))
+            }
             Received::Empty => Ok(Reply::Number(0.0)),
             Received::Starved => Ok(Reply::Number(-1.0)),
             Received::Failed(error) => Err(error),

@@ -5,6 +5,8 @@ mod methods;
 mod values;
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
+use std::os::fd::IntoRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,6 +53,10 @@ struct UdpBinding {
     reading: Cell<bool>,
     /// A send would have blocked: watch for room.
     writing: Cell<bool>,
+    /// The events that the poll handle watches for.
+    watched: Cell<c_int>,
+    /// Batches so far.
+    batches: Cell<u64>,
     life: Cell<Life>,
     dispatch: Cell<sys::napi_ref>,
     context: Cell<sys::napi_async_context>,
@@ -69,9 +75,28 @@ pub(crate) fn bind(
     let pool = find_pool(pool_id)?;
     let number = OwnerNumber::take()?;
     let socket = UdpSocket::bind(options)?;
-    let receiver = Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver)?;
+    let bound = Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver)
+        .and_then(|receiver| start(env, (isolate, number), pool, &socket, receiver, dispatch));
+    if bound.is_err()
+        && options.fd.is_some()
+        && let Some(socket) = Arc::into_inner(socket)
+    {
+        // A descriptor that was not adopted after all is still its owner's, who may be reading from it.
+        let _ = socket.into_fd().into_raw_fd();
+    }
+    bound
+}
+
+fn start(
+    env: Env,
+    (isolate, number): (Arc<Isolate>, OwnerNumber),
+    pool: Arc<PoolCore>,
+    socket: &Arc<UdpSocket>,
+    receiver: Receiver,
+    dispatch: Value,
+) -> Result<Value, Error> {
     let columns = Arc::clone(receiver.columns());
-    let shared = Leasable::new(Arc::clone(&socket));
+    let shared = Leasable::new(Arc::clone(socket));
     SOCKETS.enter(&shared)?;
     let binding = Rc::new(UdpBinding {
         env,
@@ -80,10 +105,12 @@ pub(crate) fn bind(
         isolate,
         _number: number,
         receiver: RefCell::new(Some(receiver)),
-        sends: RefCell::new(Some(SendQueue::new(socket, SEND_QUEUE))),
+        sends: RefCell::new(Some(SendQueue::new(Arc::clone(socket), SEND_QUEUE))),
         poll: RefCell::new(None),
         reading: Cell::new(false),
         writing: Cell::new(false),
+        watched: Cell::new(0),
+        batches: Cell::new(0),
         life: Cell::new(Life::Open),
         dispatch: Cell::new(std::ptr::null_mut()),
         context: Cell::new(std::ptr::null_mut()),
@@ -92,11 +119,19 @@ pub(crate) fn bind(
     let object = raw::object(env)?;
     values::export_columns(env, object, &columns)?;
     methods::install(env, object, &binding)?;
-    event_loop::watch(&binding, dispatch)?;
+    event_loop::watch(&binding, dispatch).inspect_err(|_| binding.abandon())?;
     Ok(object)
 }
 
 impl UdpBinding {
+    /// Gives back what a socket holds that cannot be watched: its object lives until it is collected.
+    fn abandon(&self) {
+        self.close();
+        if self.poll.borrow().is_none() {
+            drop(self.lease.take());
+        }
+    }
+
     fn socket(&self) -> Result<Arc<UdpSocket>, Error> {
         match &*self.lease.borrow() {
             Some(lease) if self.life.get() == Life::Open => Ok(Arc::clone(lease)),

@@ -73,6 +73,11 @@ impl UdpSocket {
         self.fd.as_raw_fd()
     }
 
+    /// The descriptor, with its end in the caller's hands.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// The socket's family.
     pub fn family(&self) -> Family {
         self.family
