@@ -16,3 +16,8 @@ pub mod udp;
 pub use error::{Code, Error};
 #[cfg(not(loom))]
 pub use pool::{Buffer, BufferPool};
+
+/// The programs of `docs/rust.md` run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct RustPage;
