@@ -73,27 +73,21 @@ export async function compare({ bench, name, baseline, ours, theirs, check, perC
   emit({ bench, case: name, baseline, ...summarise(samples), unit: 'ns', gate, aim })
 }
 
-const HEAP_CALLS = 4096
-const HEAP_ROUNDS = 61
+/** Flags for a process in which `heapBytes` is exact: a young generation that is not collected while it fills. */
+export const NO_GC = ['--expose-gc', '--max-semi-space-size=256', '--min-semi-space-size=256']
 
 /**
- * Bytes of JavaScript heap that one call leaves behind: the median over many short rounds, so that a round in
- * which the collector ran does not count. Needs --expose-gc.
+ * Bytes of JavaScript heap that one of `calls` calls leaves behind, in a process started with `NO_GC`. The calls
+ * together must leave less than 200 MB behind.
  */
-export function heapBytes(operation, calls = HEAP_CALLS) {
-  for (let i = 0; i < 20_000; i++) operation()
-  gcNow()
-  const rounds = new Float64Array(HEAP_ROUNDS)
-  for (let round = 0; round < rounds.length; round++) {
+export function heapBytes(operation, calls) {
+  // Twice: the first time also compiles.
+  let growth = 0
+  for (let round = 0; round < 2; round++) {
+    gcNow()
     const before = process.memoryUsage().heapUsed
     for (let i = 0; i < calls; i++) operation()
-    rounds[round] = process.memoryUsage().heapUsed - before
+    growth = process.memoryUsage().heapUsed - before
   }
-  // Reading the counter costs heap as well: subtract what an empty round leaves.
-  const idle = new Float64Array(HEAP_ROUNDS)
-  for (let round = 0; round < idle.length; round++) {
-    const before = process.memoryUsage().heapUsed
-    idle[round] = process.memoryUsage().heapUsed - before
-  }
-  return Math.max(0, (median(rounds) - median(idle)) / calls)
+  return growth / calls
 }
