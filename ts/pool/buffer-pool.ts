@@ -43,8 +43,9 @@ export let poolInternals: (pool: BufferPool) => PoolInternals
 /**
  * A pool of equal buffers in one slab of memory outside of the JavaScript heap, private to the isolate that makes it.
  *
- * `acquire` and `dispose` touch JavaScript memory only: about 30 ns and 32 bytes of heap a pair besides the zeroing. A
- * disposed buffer's bytes are zeroed, so the next holder sees zeros (guide, "Buffer Clearing").
+ * `acquire` and `dispose` touch JavaScript memory only, but for one native call in 32 when the free list is needed
+ * (`npm run bench -- pool` measures them). A disposed buffer's bytes are zeroed, so the next holder sees zeros (guide,
+ * "Buffer Clearing").
  */
 export class BufferPool implements Disposable {
   readonly #slots: Slots

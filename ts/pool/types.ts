@@ -7,7 +7,7 @@ export type { Granted } from '../native.js'
 export interface BufferPoolOptions {
   /** Bytes of each buffer, 1 to 16 MiB. Default 2048. */
   readonly bufferSize?: number
-  /** How many buffers, 1 to 1,048,576; all of them together at most 4 GiB. Default 1024. */
+  /** How many buffers, 1 to 1,048,576; all of them together less than 4 GiB. Default 1024. */
   readonly capacity?: number
   /**
    * What `acquire` does when every buffer is out: `'allocate'` (default) gives one of the heap, at most `maxFallback` at a
@@ -38,7 +38,7 @@ export interface BufferPoolMetrics {
   readonly quarantined: number
   /** 1 - available / capacity, as the guide has it. */
   readonly utilization: number
-  /** Calls that asked for a buffer, whatever they got. */
+  /** Calls that asked for a buffer, whatever they got, and rows that were taken out of a batch. */
   readonly acquires: number
   /** Buffers that came back. */
   readonly releases: number

@@ -59,7 +59,7 @@ export interface UdpMetrics {
   readonly rxCalls: number
   readonly rxEmptyCalls: number
   readonly rxFullBatches: number
-  /** Packets that the kernel dropped because the receive buffer was full: exact, at any moment. */
+  /** Packets that the kernel dropped because the receive buffer was full (or a checksum wrong): exact, at any moment. */
   readonly rxDroppedByKernel: number
   /** The same as it was when the first packet of the latest batch was queued. */
   readonly rxDroppedByKernelAtBatch: number
