@@ -159,7 +159,7 @@ export class BufferPool implements Disposable {
     guard.dispose()
   }
 
-  /** Counters and gauges as they are now, frozen. Scans the table: about a microsecond per thousand buffers. */
+  /** Counters and gauges as they are now, frozen. Scans the owner table, so its cost grows with the capacity. */
   metrics(): BufferPoolMetrics {
     const { native: table, lent } = this.#slots.audit()
     const acquires = this.#slots.taken + this.#refused
