@@ -62,29 +62,29 @@ export class PooledBuffer implements Disposable {
    * @throws WRAITH_ERR_STALE_BUFFER
    */
   get bytes(): Bytes {
-    return this.#live().view
+    return PooledBuffer.#live(this).view
   }
 
   /** How many of the bytes are in use: 0 at first, the packet's length after `batch.take(i)`. */
   get length(): number {
-    return this.#live().length
+    return PooledBuffer.#live(this).length
   }
 
   /** @throws WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_INVALID_ARG_TYPE, WRAITH_ERR_STALE_BUFFER */
   set length(length: number) {
-    const ticket = this.#live()
+    const ticket = PooledBuffer.#live(this)
     ticket.length = wholeNumber('length', length, 0, ticket.home.bufferSize)
   }
 
   /** The bytes in use: the first `length` of `bytes`. A new view on each call (about 40 ns). */
   get data(): Bytes {
-    const ticket = this.#live()
+    const ticket = PooledBuffer.#live(this)
     return ticket.view.subarray(0, ticket.length) as Bytes
   }
 
   /** Whether the bytes lie in the pool's slab; `false` for a fallback buffer of the heap. */
   get pooled(): boolean {
-    return this.#live().slot !== FALLBACK
+    return PooledBuffer.#live(this).slot !== FALLBACK
   }
 
   /** Whether this guard has given its buffer back or away. */
@@ -117,31 +117,32 @@ export class PooledBuffer implements Disposable {
     if (typeof (promise as PromiseLike<T> | undefined)?.then !== 'function') {
       throw invalidType('promise', promise, 'a promise')
     }
-    const ticket = this.#live()
+    const ticket = PooledBuffer.#live(this)
     this.#ticket = undefined
     return Promise.resolve(promise).finally(() => ticket.home.put(ticket))
   }
 
   /** Adds a note to this holder's record: it is shown by `pool.dump()` and in a leak report. */
   touch(note: unknown): this {
-    const ticket = this.#live()
+    const ticket = PooledBuffer.#live(this)
     ticket.home.note(ticket, note)
     return this
   }
 
-  #live(): Ticket {
-    const ticket = this.#ticket
+  // Static: a private method of instances would give every guard a further field.
+  static #live(guard: PooledBuffer): Ticket {
+    const ticket = guard.#ticket
     if (ticket === undefined) throw stale()
     return ticket
   }
 
   /** The ticket inside, left where it is; for this package's own modules. */
   static {
-    peekTicket = (guard) => guard.#live()
+    peekTicket = (guard) => PooledBuffer.#live(guard)
     isGuard = (value): value is PooledBuffer =>
       typeof value === 'object' && value !== null && #ticket in value
     takeTicket = (guard) => {
-      const ticket = guard.#live()
+      const ticket = PooledBuffer.#live(guard)
       guard.#ticket = undefined
       return ticket
     }
