@@ -113,7 +113,7 @@ export interface NativeUdp {
   missing(): number
   shed(keep: number): number
   source(row: number): NativeAddress
-  send(bytes: Uint8Array, port: number, address: string | undefined): boolean
+  send(bytes: Uint8Array, port: number, address: string | undefined, segment?: number): boolean
   sendSlot(slot: number, length: number, port: number, address: string | undefined): number
   connect(port: number, address: string): void
   disconnect(): void

@@ -161,23 +161,27 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   send(bytes: Uint8Array | string, peer: Peer): boolean
   send(bytes: Uint8Array | string, port: number, address?: string): boolean
   send(bytes: Uint8Array | string, to?: Peer | number, address?: string): boolean {
-    if (this.#closed) throw socketClosed()
-    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-    if (!(data instanceof Uint8Array)) throw invalidType('bytes', bytes, 'a Uint8Array or a string')
-    if (isUnstable(data)) {
-      throw new WraithError(
-        'WRAITH_ERR_SHARED_MEMORY',
-        'bytes lie in a SharedArrayBuffer or a resizable ArrayBuffer, which could change while they are sent. Copy them ' +
-          'into an ordinary Uint8Array first.',
-        { option: 'bytes' },
-      )
-    }
-    const target = this.#target(to, address)
-    try {
-      return this.#native.send(data, target.port, target.address)
-    } catch (error) {
-      throw wrapNative(error)
-    }
+    return this.#send(bytes, to, address, undefined)
+  }
+
+  /**
+   * Sends the bytes as datagrams of `segmentSize` bytes each, the last one shorter, with one system call and one way
+   * through the network stack (UDP_SEGMENT): several times cheaper a packet than {@link UdpSocket.send}. At most 64
+   * datagrams, and 65,507 bytes in all (IPv6: 65,527). All of them are sent, or `false` and none.
+   *
+   * @throws as {@link UdpSocket.send}; WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_UNSUPPORTED
+   */
+  sendSegments(bytes: Uint8Array | string, segmentSize: number): boolean
+  sendSegments(bytes: Uint8Array | string, segmentSize: number, peer: Peer): boolean
+  sendSegments(bytes: Uint8Array | string, segmentSize: number, port: number, address?: string): boolean
+  sendSegments(
+    bytes: Uint8Array | string,
+    segmentSize: number,
+    to?: Peer | number,
+    address?: string,
+  ): boolean {
+    const segment = wholeNumber('segmentSize', segmentSize, 1, MAX_PAYLOAD[this.#options.family])
+    return this.#send(bytes, to, address, segment)
   }
 
   /**
@@ -409,6 +413,26 @@ export class UdpSocket implements AsyncDisposable, Disposable {
 
   #loopback(): string {
     return this.#options.family === 4 ? '127.0.0.1' : '::1'
+  }
+
+  #send(bytes: Uint8Array | string, to: unknown, address: unknown, segment: number | undefined): boolean {
+    if (this.#closed) throw socketClosed()
+    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
+    if (!(data instanceof Uint8Array)) throw invalidType('bytes', bytes, 'a Uint8Array or a string')
+    if (isUnstable(data)) {
+      throw new WraithError(
+        'WRAITH_ERR_SHARED_MEMORY',
+        'bytes lie in a SharedArrayBuffer or a resizable ArrayBuffer, which could change while they are sent. Copy them ' +
+          'into an ordinary Uint8Array first.',
+        { option: 'bytes' },
+      )
+    }
+    const target = this.#target(to, address)
+    try {
+      return this.#native.send(data, target.port, target.address, segment)
+    } catch (error) {
+      throw wrapNative(error)
+    }
   }
 
   /** A guard of another pool or of the heap is sent from where it lies. */

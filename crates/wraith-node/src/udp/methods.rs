@@ -157,6 +157,7 @@ impl UdpBinding {
         values::address(env, &address).map(Reply::Value)
     }
 
+    /// `(bytes, port, address?, segment?)`.
     fn send(&self, args: &Args) -> Result<Reply, Error> {
         let socket = self.socket()?;
         let to = destination(&socket, args, 1)?;
@@ -165,8 +166,18 @@ impl UdpBinding {
             return self.wait_writable();
         }
         let bytes = args.bytes(0)?;
+        let segment = args.index(3);
         // SAFETY: JavaScript lends the bytes for this call and cannot run, move or free them before it returns.
-        match unsafe { socket.send_raw(bytes.data, bytes.len, to.as_ref()) }? {
+        let sent = unsafe {
+            match segment {
+                None => socket.send_raw(bytes.data, bytes.len, to.as_ref()),
+                Some(size) => {
+                    let size = u16::try_from(size).unwrap_or(u16::MAX);
+                    socket.send_segments_raw(bytes.data, bytes.len, size, to.as_ref())
+                }
+            }
+        };
+        match sent? {
             Sent::Done => Ok(Reply::Bool(true)),
             Sent::WouldBlock => self.wait_writable(),
         }

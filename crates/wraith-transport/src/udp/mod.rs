@@ -33,6 +33,6 @@ pub use metrics::{UdpMetrics, UdpSnapshot};
 pub use options::{Backend, BufferSize, ReceiverOptions, UdpOptions};
 pub use peers::{NO_PEER, PEER_ENTRY_BYTES, PEERS};
 pub use receiver::{Received, Receiver, Row, row_flags};
-pub use send::Sent;
+pub use send::{MAX_SEGMENTS, Sent};
 pub use send_queue::{Flushed, SendQueue, SlotSend, SlotSent};
 pub use socket::UdpSocket;

@@ -18,6 +18,10 @@ pub enum Sent {
     WouldBlock,
 }
 
+/// Most datagrams of one [`UdpSocket::send_segments_raw`]: UDP_MAX_SEGMENTS of every kernel that has UDP_SEGMENT
+/// (64 until Linux 6.9, 128 since).
+pub const MAX_SEGMENTS: usize = 64;
+
 /// Tries before an error that may be an ICMP report of an earlier send is taken for this send's own.
 const ATTEMPTS: u32 = 4;
 
@@ -76,14 +80,51 @@ impl UdpSocket {
         len: usize,
         to: Option<&SockAddr>,
     ) -> Result<Sent, Error> {
+        // SAFETY: by this function's own contract.
+        self.attempt(len, 1, to, || unsafe { sys::send(self.fd(), bytes, len, to) })
+    }
+
+    /// Sends `len` bytes as datagrams of `segment` bytes each, the last one shorter, with one system call and one way
+    /// through the network stack (UDP_SEGMENT, udp(7); Linux 4.18). All of them are sent, or none.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`Code::OutOfRange`] (no bytes in a segment, or more than [`MAX_SEGMENTS`] of them),
+    /// [`Code::Unsupported`] (not Linux, or the interface cannot).
+    ///
+    /// # Safety
+    /// As [`send_raw`](Self::send_raw).
+    pub unsafe fn send_segments_raw(
+        &self,
+        bytes: *const u8,
+        len: usize,
+        segment: u16,
+        to: Option<&SockAddr>,
+    ) -> Result<Sent, Error> {
+        let segments = if segment == 0 { 0 } else { len.div_ceil(usize::from(segment)) };
+        if segment == 0 || segments > MAX_SEGMENTS {
+            let what =
+                format!("{len} bytes in segments of {segment}; allowed are 1 to {MAX_SEGMENTS} segments");
+            return Err(Error::with_remedy(Code::OutOfRange, what, "Send them with several calls."));
+        }
+        let datagrams = segments.max(1) as u64;
+        // SAFETY: by this function's own contract.
+        self.attempt(len, datagrams, to, || unsafe { sys::send_segments(self.fd(), bytes, len, segment, to) })
+    }
+
+    fn attempt(
+        &self,
+        len: usize,
+        datagrams: u64,
+        to: Option<&SockAddr>,
+        mut send: impl FnMut() -> Result<usize, Errno>,
+    ) -> Result<Sent, Error> {
         self.check_destination(to)?;
         let mut attempts = 0;
         let mut refused = 0;
         let errno = loop {
-            // SAFETY: by this function's own contract.
-            match unsafe { sys::send(self.fd(), bytes, len, to) } {
+            match send() {
                 Ok(_) => {
-                    UdpMetrics::add(&self.metrics.sent, 1);
+                    UdpMetrics::add(&self.metrics.sent, datagrams);
                     UdpMetrics::add(&self.metrics.sent_bytes, len as u64);
                     self.count_icmp(refused);
                     return Ok(Sent::Done);
@@ -136,6 +177,8 @@ impl UdpSocket {
                 error.advise("Allow broadcasts on this socket first, if it is a broadcast address.")
             }
             libc::EPERM => error.advise("Let the firewall of this machine pass it."),
+            // What UDP_SEGMENT says when the interface computes no checksums.
+            libc::EIO => Error::new(Code::Unsupported, "the interface cannot send segments"),
             libc::ENETUNREACH | libc::EHOSTUNREACH => error.advise("See `ip route get` for the address."),
             _ => error,
         }

@@ -167,6 +167,60 @@ pub(crate) unsafe fn send(
     if sent < 0 { Err(errno()) } else { Ok(sent as usize) }
 }
 
+/// One sendmsg(2) whose bytes the kernel cuts into datagrams of `segment` bytes (UDP_SEGMENT); does not wait.
+///
+/// # Safety
+/// As [`send`].
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) unsafe fn send_segments(
+    fd: RawFd,
+    bytes: *const u8,
+    len: usize,
+    segment: u16,
+    to: Option<&SockAddr>,
+) -> Result<usize, Errno> {
+    /// linux/udp.h.
+    const UDP_SEGMENT: c_int = 103;
+    // Room for one u16, aligned as control data must be.
+    let mut control = [0_u64; 4];
+    let mut vector = libc::iovec { iov_base: bytes.cast_mut().cast(), iov_len: len };
+    // SAFETY: a zeroed msghdr is valid; every pointer put into it lives through the call, the kernel only reads, and
+    // CMSG_FIRSTHDR points into `control`, which has CMSG_SPACE(2) bytes (24 on 64-bit systems) and more.
+    let sent = unsafe {
+        let mut header: libc::msghdr = mem::zeroed();
+        if let Some(to) = to {
+            header.msg_name = to.as_ptr().cast_mut().cast();
+            header.msg_namelen = to.len() as socklen_t;
+        }
+        header.msg_iov = &raw mut vector;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as u32) as _;
+        let first = libc::CMSG_FIRSTHDR(&raw const header);
+        (*first).cmsg_level = libc::SOL_UDP;
+        (*first).cmsg_type = UDP_SEGMENT;
+        (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
+        libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
+        libc::sendmsg(fd, &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    };
+    if sent < 0 { Err(errno()) } else { Ok(sent as usize) }
+}
+
+/// Other systems have no UDP_SEGMENT.
+///
+/// # Safety
+/// None: nothing is read.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) unsafe fn send_segments(
+    _fd: RawFd,
+    _bytes: *const u8,
+    _len: usize,
+    _segment: u16,
+    _to: Option<&SockAddr>,
+) -> Result<usize, Errno> {
+    Err(libc::ENOSYS)
+}
+
 /// Takes one entry from the error queue and throws it away. False: the queue is empty.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn discard_error_entry(fd: RawFd) -> Result<bool, Errno> {

@@ -63,3 +63,27 @@ fn refusals_have_their_codes() {
     assert_eq!(errors, failed);
     assert_eq!(socket.metrics().snapshot().icmp_errors, 0);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn segments_arrive_as_datagrams_of_their_own() {
+    let to = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let from = UdpSocket::bind(&loopback()).unwrap();
+    let target = from.destination(to.local_addr().unwrap()).unwrap();
+    let stream = pattern(3, 63 * 100 + 7);
+    // SAFETY: pointer and length of a vector that lives through the call.
+    let sent = unsafe { from.send_segments_raw(stream.as_ptr(), stream.len(), 100, Some(&target)) };
+    assert_eq!(sent, Ok(Sent::Done));
+    let mut buffer = [0; 200];
+    for expected in stream.chunks(100) {
+        let got = to.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..got], expected);
+    }
+    assert_eq!(from.metrics().snapshot().sent, 64);
+    for segment in [0, 1] {
+        // SAFETY: as above.
+        let refused =
+            unsafe { from.send_segments_raw(stream.as_ptr(), stream.len(), segment, Some(&target)) };
+        assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
+    }
+}
