@@ -154,7 +154,9 @@ impl PoolCore {
         if self.is_closed() {
             return None;
         }
-        let at_hand = self.magazines.get(row).and_then(|magazine| magazine.take());
+        // SAFETY: a row belongs to one living thread, which is this one, and the counter's registry orders
+        // a thread after the last one that had its row.
+        let at_hand = self.magazines.get(row).and_then(|magazine| unsafe { magazine.take() });
         at_hand.or_else(|| self.take_from_list()).or_else(|| self.rob())
     }
 
@@ -169,10 +171,10 @@ impl PoolCore {
         Some(Parked { slot, core: Arc::clone(self) })
     }
 
-    /// Takes a slot from any magazine.
+    /// Takes a slot from any magazine, and brings half of that magazine into the free list for the next who need one.
     #[cold]
     fn rob(&self) -> Option<Parked> {
-        self.magazines.iter().find_map(|magazine| magazine.rob())
+        self.magazines.iter().find_map(|magazine| magazine.rob(Parked::go_home))
     }
 
     /// Takes a slot from any magazine for somebody who is no [`Buffer`](crate::Buffer): by way of home.
@@ -297,7 +299,8 @@ impl Parked {
         // flag that `put` gives back last, and if `put` refuses, the share is still here.
         let magazines = unsafe { &(*Arc::as_ptr(&self.core)).magazines };
         let kept = match magazines.get(row) {
-            Some(magazine) => magazine.put(self),
+            // SAFETY: as in `take_buffer`.
+            Some(magazine) => unsafe { magazine.put(self) },
             None => Err(self),
         };
         if let Err(parked) = kept {

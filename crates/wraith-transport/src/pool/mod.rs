@@ -4,6 +4,7 @@
 
 #[cfg(not(loom))]
 mod audit;
+mod barrier;
 #[cfg(not(loom))]
 mod buffer;
 #[cfg(not(loom))]
