@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { UdpSocket } from '../../../dist/index.js'
+import { median } from './statistics.mjs'
 
 const {
   side,
@@ -31,7 +32,7 @@ let expected = 0
 let arrived
 
 function handle(bytes, length, from) {
-  const end = length < READ ? length : READ
+  const end = Math.min(length, READ)
   let total = length
   for (let i = 0; i < end; i++) total += bytes[i]
   sum = (sum + total) | 0
@@ -40,7 +41,7 @@ function handle(bytes, length, from) {
 }
 
 function handleColumns(view, offset, length, from) {
-  const end = length < READ ? length : READ
+  const end = Math.min(length, READ)
   let total = length
   for (let i = 0; i < end; i++) total += view.getUint8(offset + i)
   sum = (sum + total) | 0
@@ -108,11 +109,13 @@ observer.observe({ entryTypes: ['gc'] })
 
 let cpuUs = 0
 let measured = 0
+const roundUs = []
 let heapBytes = 0
 for (let round = -WARM_ROUNDS; round < rounds; round++) {
   if (round === 0) {
     globalThis.gc?.()
     await new Promise(setImmediate)
+    roundUs.length = 0
     cpuUs = measured = heapBytes = gcMs = gcs = 0
   }
   received = 0
@@ -133,6 +136,7 @@ for (let round = -WARM_ROUNDS; round < rounds; round++) {
   const { user, system } = process.cpuUsage(cpu)
   if (heap) heapBytes += getHeapStatistics().used_heap_size - heapBefore
   cpuUs += user + system
+  roundUs.push(user + system)
   measured += packets
   assert.equal((sum - before) | 0, right, 'the bytes are not those that were sent')
 }
@@ -141,6 +145,7 @@ if (peers) assert.equal(seenPort, sender.address().port)
 console.log(
   JSON.stringify({
     nsPerPacket: (cpuUs * 1000) / measured,
+    medianNsPerPacket: (median(roundUs) * 1000) / packets,
     heapBytesPerPacket: heapBytes / measured,
     gcMs,
     gcs,
