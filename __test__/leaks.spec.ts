@@ -158,6 +158,21 @@ test('a slot whose guard was lost is never handed out again, since a subarray ma
   })
 })
 
+test('what a leak listener throws is an uncaught exception, and every slot is accounted for', async () => {
+  const seen = await childResult('leak-listener.mjs', { execArgv })
+  expect(seen).toEqual({
+    uncaught: ['thrown by the listener', 'thrown by the listener'],
+    heard: 2,
+    // A closed pool waits for what is out; what is lost does not come.
+    closed: true,
+    ok: true,
+    problems: [],
+    quarantined: 2,
+    free: 2,
+    lent: 0,
+  })
+})
+
 describe('dump()', () => {
   test('of a pool at rest is empty', () => {
     const pool = makePool({ capacity: 4 })

@@ -327,8 +327,13 @@ export class BufferPool implements Disposable {
   #lost(slot: number): void {
     const { stack, ageMs, notes } = this.#slots.holders.describe(slot)
     const report: LeakReport = Object.freeze({ slot, stack, ageMs, notes, leaked: this.#slots.leaked })
+    // Not from inside the finalizer: a listener that throws there would take other finalizers down with it.
+    queueMicrotask(() => this.#tellLost(report))
+  }
+
+  #tellLost(report: LeakReport): void {
     if (this.#events.emit('leak', report)) return
-    const line = callerLine(stack)
+    const line = callerLine(report.stack)
     process.emitWarning(
       `a pooled buffer was lost without dispose() and its slot is quarantined (${report.leaked} so far)` +
         (line === undefined ? '; set WRAITH_LEAK=stack to see where it was acquired' : `; acquired ${line}`),
