@@ -15,6 +15,14 @@ interface AfterDetach {
   readonly free: number
 }
 
+interface Memory {
+  readonly madeMiB: number
+  /** Resident with a pool just made, and after each collection, over what it was at first. */
+  readonly highestMiB: number
+  readonly mostMiB: number
+  readonly kept: boolean
+}
+
 describe('memory that user code takes away', () => {
   // The last line of each child comes from a pool that went on; its exit code 0 from an end without an abort.
   const goesOn = { whole: 3 * 64, texts: ['sent', 'owned'], ok: true, free: 64 }
@@ -88,6 +96,17 @@ describe('built-ins that user code has patched', () => {
   test('a mailbox that names slots which do not exist is an error, and the pool of everybody else goes on', async () => {
     const seen = await childResult<{ code: string; wraith: boolean; others: number }>('scribbled-mailbox.mjs')
     expect(seen).toMatchObject({ code: 'WRAITH_ERR_INTERNAL', wraith: true, others: 8 })
+  })
+})
+
+describe('a pool that is forgotten', () => {
+  test('gives its memory back, closed or not, but not while a view of it is kept', async () => {
+    const seen = await childResult<Memory>('memory-returns.mjs', { execArgv: ['--expose-gc'] })
+    expect(seen).toMatchObject({ madeMiB: 1536, kept: true })
+    // One pool is there at a time, all of it: memory is populated when a pool is made.
+    expect(seen.highestMiB).toBeGreaterThan(30)
+    expect(seen.highestMiB).toBeLessThan(seen.madeMiB / 4)
+    expect(seen.mostMiB).toBeLessThan(seen.madeMiB / 4)
   })
 })
 
