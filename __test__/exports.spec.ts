@@ -146,6 +146,7 @@ test('UdpSocket has these members', () => {
       "resume",
       "send",
       "sendOwned",
+      "sendSegments",
       "setBroadcast",
       "setMulticastInterface",
       "setMulticastLoopback",

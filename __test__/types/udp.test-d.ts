@@ -74,6 +74,10 @@ const peer = socket.address()
 const sent: boolean =
   socket.send('text') && socket.send(new Uint8Array(1), peer) && socket.send(Buffer.alloc(1), 8125, '::1')
 const owned: boolean = socket.sendOwned(socket.pool.acquire(), peer)
+const segmented: boolean =
+  socket.sendSegments(Buffer.alloc(3000), 1472) && socket.sendSegments('text', 2, peer)
+// @ts-expect-error how long each is has to be said
+socket.sendSegments(Buffer.alloc(3000))
 // @ts-expect-error an address without a port
 socket.send('text', '127.0.0.1')
 // @ts-expect-error bytes are no guard
@@ -93,4 +97,4 @@ expectTrue<Equal<ReturnType<typeof socket.close>, Promise<void>>>()
   await using _scope = socket
 }
 
-void [sent, owned, metrics, size]
+void [sent, owned, segmented, metrics, size]
