@@ -10,7 +10,7 @@ import { BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-po
 import { FALLBACK, isGuard, type PooledBuffer, peekTicket, takeTicket } from '../pool/guard.js'
 import { boolean, callable, wholeNumber } from '../validate.js'
 import type { Batch } from './batch.js'
-import { type CheckedOptions, checkBindOptions, hostName, sendPort } from './options.js'
+import { type CheckedOptions, checkBindOptions, hostName, invalidAddress, sendPort } from './options.js'
 import type { Peer } from './peers.js'
 import { type BatchHandler, DONE, Reader, socketClosed } from './reader.js'
 import type { Rows } from './rows.js'
@@ -203,7 +203,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     try {
       sent = this.#native.sendSlot(ticket.slot, ticket.length, target.port, target.address)
     } catch (error) {
-      throw wrapNative(error)
+      throw sendError(error)
     }
     if (sent === 0) throw queueFull()
     takeTicket(guard)
@@ -286,7 +286,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
 
   /** The interface that multicast packets leave by. */
   setMulticastInterface(multicastInterface: string): void {
-    hostName('multicastInterface', multicastInterface)
+    this.#literal('multicastInterface', multicastInterface)
     this.#call((socket) => socket.setMulticastInterface(multicastInterface), 'multicastInterface')
   }
 
@@ -431,7 +431,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     try {
       return this.#native.send(data, target.port, target.address, segment)
     } catch (error) {
-      throw wrapNative(error)
+      throw sendError(error)
     }
   }
 
@@ -442,7 +442,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     try {
       sent = this.#native.send(data, target.port, target.address)
     } catch (error) {
-      throw wrapNative(error)
+      throw sendError(error)
     }
     if (!sent) throw queueFull()
     guard.dispose()
@@ -455,9 +455,17 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     source: string | undefined,
     multicastInterface: string | undefined,
   ): void {
-    hostName('group', group)
-    if (multicastInterface !== undefined) hostName('multicastInterface', multicastInterface)
+    this.#literal('group', group)
+    if (source !== undefined) this.#literal('source', source)
+    if (multicastInterface !== undefined) this.#literal('multicastInterface', multicastInterface)
     this.#call((socket) => socket.membership(join, group, source, multicastInterface), 'group')
+  }
+
+  /** An address of the socket's family, perhaps with a zone; names are not resolved here. */
+  #literal(option: string, given: string): void {
+    const { family } = this.#options
+    if (isIP(hostName(option, given)) !== family)
+      throw invalidAddress(option, given, `an IPv${family} address`)
   }
 
   #open(): void {
@@ -541,6 +549,12 @@ function throwIfAborted({ signal }: CheckedOptions): void {
     option: 'signal',
     cause: signal.reason,
   })
+}
+
+/** What a send was refused for; a wrong address is named by its argument. */
+function sendError(thrown: unknown): unknown {
+  const address = (thrown as { code?: unknown } | null)?.code === 'WRAITH_ERR_INVALID_ADDRESS'
+  return wrapNative(thrown, address ? 'address' : undefined)
 }
 
 function queueFull(): WraithError {
