@@ -2,14 +2,15 @@ import { type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 
 /** The built package, for scripts that run in processes and workers of their own. */
-export const packageUrl = new URL('../../dist/index.js', import.meta.url).href
+const packageUrl = new URL('../../dist/index.js', import.meta.url).href
 
 /** What every script starts with. */
-export const prelude = `
-import { UdpSocket, BufferPool } from ${JSON.stringify(packageUrl)}
+const tools = `
+const packageUrl = ${JSON.stringify(packageUrl)}
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Worker } from 'node:worker_threads'
 const until = async (condition) => {
   for (let looks = 0; looks < 10000; looks++) {
     if (condition()) return
@@ -28,8 +29,18 @@ const deliver = async (from, { port, address }, ...datagrams) => {
     await new Promise((resolve, reject) => from.send(datagram, port, address, (e) => (e ? reject(e) : resolve())))
   }
 }
+/** A worker that loads the package by itself; the main thread of this process need not have. */
+const startWorker = (source) => new Worker(\`(async () => {
+  const { parentPort, workerData } = require('node:worker_threads')
+  const { createSocket } = require('node:dgram')
+  const { once } = require('node:events')
+  const { UdpSocket, BufferPool } = await import(\${JSON.stringify(packageUrl)})
+  \${source}
+})()\`, { eval: true, execArgv: [] })
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\\n')
 `
+
+const withPackage = `import { UdpSocket, BufferPool } from ${JSON.stringify(packageUrl)}`
 
 export interface Ended {
   readonly code: number | null
@@ -45,12 +56,21 @@ export interface RunOptions extends Pick<SpawnOptions, 'uid' | 'gid' | 'env'> {
   readonly through?: readonly string[]
   readonly node?: string
   readonly nodeArgs?: readonly string[]
+  /** The main thread does not load the package; workers do. */
+  readonly bare?: boolean
   readonly timeoutMs?: number
 }
 
 /** Runs a module in a Node.js process of its own, until that ends by itself. */
 export async function runModule(source: string, options: RunOptions = {}): Promise<Ended> {
-  const { through = [], node = process.execPath, nodeArgs = [], timeoutMs = 30_000, ...rest } = options
+  const {
+    through = [],
+    node = process.execPath,
+    nodeArgs = [],
+    bare = false,
+    timeoutMs = 30_000,
+    ...rest
+  } = options
   const [command, ...args] = [
     ...through,
     node,
@@ -58,7 +78,7 @@ export async function runModule(source: string, options: RunOptions = {}): Promi
     ...nodeArgs,
     '--input-type=module',
     '--eval',
-    prelude + source,
+    (bare ? '' : withPackage) + tools + source,
   ]
   const child = spawn(command as string, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest })
   let [stdout, stderr] = ['', '']
