@@ -109,6 +109,11 @@ impl UdpSocket {
         let datagrams = segments.max(1) as u64;
         // SAFETY: by this function's own contract.
         self.attempt(len, datagrams, to, || unsafe { sys::send_segments(self.fd(), bytes, len, segment, to) })
+            .map_err(|error| match error.errno() {
+                // What UDP_SEGMENT says when the interface computes no checksums.
+                Some(libc::EIO) => Error::new(Code::Unsupported, "the interface cannot send segments"),
+                _ => error,
+            })
     }
 
     fn attempt(
@@ -177,8 +182,6 @@ impl UdpSocket {
                 error.advise("Allow broadcasts on this socket first, if it is a broadcast address.")
             }
             libc::EPERM => error.advise("Let the firewall of this machine pass it."),
-            // What UDP_SEGMENT says when the interface computes no checksums.
-            libc::EIO => Error::new(Code::Unsupported, "the interface cannot send segments"),
             libc::ENETUNREACH | libc::EHOSTUNREACH => error.advise("See `ip route get` for the address."),
             _ => error,
         }
