@@ -51,7 +51,7 @@ const steps = [
     name: `vitest-${major}`,
     title: `TypeScript suite on Node.js ${major}`,
     limitSeconds: 420,
-    minimum: 50,
+    minimum: 400,
     run: suite('suite', { major, label: `suite-${major}` }),
   })),
   {
