@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { CliUsageError, parseArguments } from '../../ts/cli/arguments.ts'
-import { planFor } from '../../ts/cli/demo/plan.ts'
+import { loadName, planFor } from '../../ts/cli/demo/plan.ts'
 
 test.each([
   [[], { name: 'help' }],
@@ -47,20 +47,22 @@ test.each([25, 30, 60, 600])(
   },
 )
 
-test('the rows are two kinds of work at three loads, and one whose thread is held', () => {
+test('the rows are two kinds of work at low rates and at full rate in bursts, and two more loads', () => {
   const rows = planFor(30, undefined).rows
-  expect(rows.filter((row) => !row.held).map((row) => [row.work, row.rate])).toEqual([
-    ['count', 1_000],
-    ['count', 10_000],
-    ['count', undefined],
-    ['parse', 1_000],
-    ['parse', 10_000],
-    ['parse', undefined],
+  expect(rows.map((row) => [row.work, row.rate, row.burst, loadName(row)])).toEqual([
+    ['count', 1_000, 1, '1k/s'],
+    ['count', 10_000, 1, '10k/s'],
+    ['count', 100_000, 32, '100k/s'],
+    ['count', undefined, 32, 'full'],
+    ['count', undefined, 1, 'one by one'],
+    ['parse', 1_000, 1, '1k/s'],
+    ['parse', 10_000, 1, '10k/s'],
+    ['parse', undefined, 32, 'full'],
   ])
-  expect(rows.filter((row) => row.held)).toHaveLength(1)
+  expect(rows.every((row) => row.recvBufferSize === undefined)).toBe(true)
 })
 
 test('a large receive buffer gets a row where the machine grants one', () => {
   const large = planFor(30, 1 << 22).rows.filter((row) => row.recvBufferSize !== undefined)
-  expect(large).toMatchObject([{ work: 'count', rate: undefined, recvBufferSize: 1 << 22 }])
+  expect(large).toMatchObject([{ work: 'count', rate: undefined, burst: 32, recvBufferSize: 1 << 22 }])
 })

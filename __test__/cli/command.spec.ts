@@ -47,18 +47,24 @@ test('the demo accounts for every packet, with equal contents, and leaves no pro
   expect(Object.keys(report)).toEqual(['dgram', 'wraith', 'ratio'])
   expect(Object.keys(report.ratio)).toEqual(['packetsPerCpuSecond', 'heapBytesPerPacket', 'gcTime'])
   expect(report.ratio.packetsPerCpuSecond).toBeGreaterThan(0)
+  expect(report.ratio.heapBytesPerPacket).toBeGreaterThan(0)
 
-  const load = ({ rate, work }: JsonRow): unknown => [rate, work]
+  const load = ({ load, work }: JsonRow): unknown => [load, work]
   expect(report.dgram.rows.map(load)).toEqual(report.wraith.rows.map(load))
   for (const work of ['count', 'parse']) {
-    for (const rate of [1_000, 10_000, 'full'])
-      expect(report.dgram.rows.map(load)).toContainEqual([rate, work])
+    for (const each of ['1k/s', '10k/s', 'full']) {
+      expect(report.dgram.rows.map(load)).toContainEqual([each, work])
+    }
+  }
+  for (const each of ['100k/s', 'one by one']) {
+    expect(report.dgram.rows.map(load)).toContainEqual([each, 'count'])
   }
   for (const row of [...report.dgram.rows, ...report.wraith.rows]) {
     expect(row).toMatchObject({ unaccounted: 0, equalTotals: true })
     expect(row.received).toBeGreaterThan(0)
     expect(row.received + row.droppedByKernel).toBe(row.sent)
     expect(row.offered).toBeGreaterThanOrEqual(row.sent)
+    expect(row.droppedShare).toBeCloseTo(row.droppedByKernel / row.sent, 3)
     expect(row.cpuNsPerPacket).toBeGreaterThan(0)
     expect(row.latencyUs.p99).toBeGreaterThanOrEqual(row.latencyUs.p50 as number)
   }

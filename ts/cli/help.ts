@@ -12,20 +12,28 @@ Options:
 
 export const DEMO_HELP = `Usage: wraith-transport demo [options]
 
-Another process sends a StatsD-like stream over loopback at 1k/s, at 10k/s and
-at full rate. The same handler takes it from node:dgram and from UdpSocket, in
-turn, each time in a fresh process and with the same receive buffer, and either
-counts bytes or parses StatsD. Two more rows: a larger receive buffer, and a
-thread that other work holds, so that packets wait. Prints where every packet
-went, what it cost and who won; then shows a forgotten guard. Nothing leaves
-this machine.
+Another process sends a StatsD-like stream over loopback. The same handler takes
+it from node:dgram and from UdpSocket, in turn, each time in a fresh process and
+with the same receive buffer, and either counts bytes or parses StatsD:
+
+  1k/s, 10k/s  packets one by one, evenly spread
+  100k/s       evenly spread bursts of 32 packets
+  full         bursts as fast as they go (UDP_SEGMENT): more than either can
+               take, so the receiver and its stock receive buffer are the limit
+  full, big    the same with a larger receive buffer, where one is granted
+  one by one   a system call for each packet, as fast as it goes: the sender is
+               the limit, and there is hardly a difference
+
+Prints where every packet went, what it cost and who won; then shows a forgotten
+guard. Nothing leaves this machine.
 
 Options:
   --seconds N  about how long it takes, 1 to ${MOST_SECONDS} (default ${DEFAULT_SECONDS}). Under 25 each
                side runs once a row, not twice or more; 5 s is the least.
   --json       last line of standard output: { "dgram": {…}, "wraith": {…},
-               "ratio": {…} }; the rest goes to standard error. A ratio is
-               wraith over dgram at full rate, with the stock receive buffer.
+               "ratio": {…} }; the rest goes to standard error. The ratios
+               packetsPerCpuSecond, heapBytesPerPacket and gcTime are wraith over
+               dgram in the rows "full", both kinds of work together.
   --help       this text
 
 Colour is for terminals only; NO_COLOR=1 turns it off.

@@ -24,6 +24,11 @@ export const END = 1
 /** How many different payloads there are; a power of two. Payload of a datagram: `sequence % PAYLOADS`. */
 export const PAYLOADS = 256
 
+/** Whether the datagrams of a stream differ in length, or have one, as those that leave with one call must. */
+export type Lengths = 'mixed' | 'equal'
+/** Header and lines of a datagram of a stream of equal lengths. */
+export const EQUAL_BYTES = 144
+
 const NAMES = [
   'api.requests',
   'api.latency',
@@ -35,9 +40,25 @@ const NAMES = [
 ]
 const SERVICES = ['web', 'checkout', 'search', 'mail']
 
-/** The StatsD text of payload `index`: one to six lines, 20 to 200 bytes, the same in every process. */
-function payloadText(index: number): string {
+/** The StatsD text of payload `index`: one to six lines, the same in every process. Mixed: 20 to 200 bytes. */
+function payloadText(index: number, lengths: Lengths): string {
   const random = generator(index + 1)
+  return lengths === 'mixed' ? mixedText(random) : equalText(random)
+}
+
+/** As many lines as there is room for, and the name of the first made longer to fill it. */
+function equalText(random: (below: number) => number): string {
+  const room = EQUAL_BYTES - HEADER_BYTES
+  let text = ''
+  let next = line(random)
+  while (text.length + next.length <= room) {
+    text += next
+    next = `\n${line(random)}`
+  }
+  return text.padStart(room, 'x')
+}
+
+function mixedText(random: (below: number) => number): string {
   const lines: string[] = []
   const count = 1 + random(6)
   for (let i = 0; i < count; i++) lines.push(line(random))
@@ -69,14 +90,28 @@ function generator(seed: number): (below: number) => number {
   }
 }
 
-/** All payloads as whole datagrams, header room in front. The sender stamps the headers in place. */
-export function encodeAll(): Uint8Array[] {
-  return Array.from({ length: PAYLOADS }, (_, index) => {
-    const text = Buffer.from(payloadText(index), 'latin1')
-    const datagram = new Uint8Array(HEADER_BYTES + text.length)
-    datagram.set(text, HEADER_BYTES)
-    return datagram
+/**
+ * All payloads as whole datagrams, header room in front. The sender stamps the headers in place. They lie one behind
+ * the other in one buffer, so that {@link runOf} needs no copy.
+ */
+export function encodeAll(lengths: Lengths): Uint8Array[] {
+  const texts = Array.from({ length: PAYLOADS }, (_, index) => payloadText(index, lengths))
+  const block = Buffer.alloc(texts.reduce((total, text) => total + HEADER_BYTES + text.length, 0))
+  let end = 0
+  return texts.map((text) => {
+    const start = end
+    end = start + HEADER_BYTES + text.length
+    block.write(text, start + HEADER_BYTES, 'latin1')
+    return block.subarray(start, end)
   })
+}
+
+/** The bytes of `count` datagrams of {@link encodeAll} from `index` on. */
+export function runOf(datagrams: readonly Uint8Array[], index: number, count: number): Uint8Array {
+  const first = datagrams[index] as Uint8Array
+  const last = datagrams[index + count - 1] as Uint8Array
+  const length = last.byteOffset + last.byteLength - first.byteOffset
+  return new Uint8Array(first.buffer, first.byteOffset, length)
 }
 
 /** An end mark: a header and nothing behind it. */
@@ -137,12 +172,12 @@ export interface ContentTotals {
  * What datagrams must add up to when payload `p` occurs `counts[p]` times. Worked out from the payloads' text with a
  * second, plain parser, so that it checks the one that is measured.
  */
-export function expectedTotals(counts: ArrayLike<number>): ContentTotals {
+export function expectedTotals(counts: ArrayLike<number>, lengths: Lengths): ContentTotals {
   const totals: ContentTotals = { packets: 0, bytes: 0, statsd: zeroTotals() }
   for (let index = 0; index < PAYLOADS; index++) {
     const times = counts[index] ?? 0
     if (times === 0) continue
-    const text = payloadText(index)
+    const text = payloadText(index, lengths)
     const one = parseReference(text)
     totals.packets += times
     totals.bytes += times * (HEADER_BYTES + text.length)

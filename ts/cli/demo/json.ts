@@ -1,14 +1,17 @@
 import type { Machine } from './machine.js'
 import type { ForgottenGuard, Side } from './messages.js'
+import { loadName } from './plan.js'
 import { headline, type RowResult, type SideResult } from './result.js'
-import { significant } from './statistics.js'
+import { ratio, significant } from './statistics.js'
 
 /** One row of one side. What could not be measured is `null`. */
 export interface JsonRow {
+  /** What the table calls this load. */
+  load: string
   /** Packets a second, or `"full"`. */
   rate: number | 'full'
-  /** Whether other work held the receiver's thread. */
-  held: boolean
+  /** Datagrams that left together. */
+  burst: number
   work: 'count' | 'parse'
   runs: number
   recvBufferBytes: number
@@ -16,6 +19,8 @@ export interface JsonRow {
   sent: number
   received: number
   droppedByKernel: number
+  /** Of what was sent, 0 to 1. */
+  droppedShare: number | null
   unaccounted: number
   equalTotals: boolean
   packetsPerBatch: number | null
@@ -32,7 +37,7 @@ interface JsonSide {
   rows: JsonRow[]
 }
 
-/** The last line of `demo --json`. Ratios are wraith over dgram at full rate with the stock receive buffer. */
+/** The last line of `demo --json`. Ratios are wraith over dgram in the rows "full": the stock receive buffer, both kinds of work. */
 export interface JsonReport {
   dgram: JsonSide & { machine: Machine }
   wraith: JsonSide & { forgottenGuard: { frame: string; source: string } }
@@ -49,7 +54,7 @@ export function jsonReport(
   machine: Machine,
   forgotten: ForgottenGuard,
 ): JsonReport {
-  const ratio = headline(rows)
+  const overall = headline(rows)
   return {
     dgram: { library: `node:dgram of Node ${machine.node}`, machine, rows: side(rows, 'dgram') },
     wraith: {
@@ -58,9 +63,9 @@ export function jsonReport(
       forgottenGuard: { frame: forgotten.frame, source: forgotten.source },
     },
     ratio: {
-      packetsPerCpuSecond: round(ratio.packetsPerCpuSecond),
-      heapBytesPerPacket: round(ratio.heapBytesPerPacket),
-      gcTime: round(ratio.gcTime),
+      packetsPerCpuSecond: round(overall.packetsPerCpuSecond),
+      heapBytesPerPacket: round(overall.heapBytesPerPacket),
+      gcTime: round(overall.gcTime),
     },
   }
 }
@@ -72,17 +77,19 @@ function side(rows: readonly RowResult[], name: Side): JsonRow[] {
   })
 }
 
-function row({ row: { rate, work, held } }: RowResult, of: SideResult): JsonRow {
+function row({ row }: RowResult, of: SideResult): JsonRow {
   return {
-    rate: rate ?? 'full',
-    held,
-    work,
+    load: loadName(row),
+    rate: row.rate ?? 'full',
+    burst: row.burst,
+    work: row.work,
     runs: of.runs,
     recvBufferBytes: of.recvBufferSize,
     offered: of.offered,
     sent: of.sent,
     received: of.received,
     droppedByKernel: of.dropped,
+    droppedShare: round(ratio(of.dropped, of.sent)),
     unaccounted: of.unaccounted,
     equalTotals: of.mismatches.length === 0,
     packetsPerBatch: round(of.packetsPerBatch),

@@ -1,7 +1,7 @@
 import type { Child, Children } from './children.js'
 import { type ContentTotals, expectedTotals } from './datagrams.js'
 import type { Opened, OutletName, Received, Rested, Side, Streamed } from './messages.js'
-import { latencyEvery, type Plan, packetLimit, type Row, WARM_UP_RATE } from './plan.js'
+import { latencyEvery, lengthsOf, type Plan, packetLimit, type Row, WARM_UP_RATE } from './plan.js'
 
 /** One run of one side, as counted by both ends. */
 export interface Measured {
@@ -51,7 +51,7 @@ export async function measure(setting: Setting, side: Side, row: Row, idleCpu: n
   const { sender, plan } = setting
   return withReceiver(setting, side, row, async (receiver, { recvBufferSize }) => {
     await receiver.ask({ do: 'rest', ms: plan.restMs }, ANSWER_MS)
-    const { streamed, marks } = await stream(sender, receiver, 1, row.rate, row.durationMs, packetLimit(row))
+    const { streamed, marks } = await stream(sender, receiver, 1, row, row.rate, row.durationMs)
     const received = await receiver.ask<Received>({ do: 'finish', sent: streamed.sent + marks }, ANSWER_MS)
     return book(side, row, recvBufferSize, idleCpu, streamed, marks, received)
   })
@@ -64,7 +64,7 @@ export async function measureIdle(setting: Setting, side: Side): Promise<number>
     rate: WARM_UP_RATE,
     work: 'parse',
     recvBufferSize: undefined,
-    held: false,
+    burst: 1,
     durationMs: plan.idleMs,
   }
   return withReceiver(setting, side, row, async (receiver) => {
@@ -88,15 +88,15 @@ async function withReceiver<T>(
         side,
         work: row.work,
         recvBufferSize: row.recvBufferSize,
-        held: row.held,
         epochNs,
         maxPackets: packetLimit(row),
         latencyEvery: latencyEvery(row),
       },
       ANSWER_MS,
     )
-    await sender.ask({ do: 'attach', port: opened.port, outlet, epochNs }, ANSWER_MS)
-    await stream(sender, receiver, 0, WARM_UP_RATE, plan.warmUpMs, packetLimit(row))
+    const through = row.burst > 1 ? 'UdpSocket' : outlet
+    await sender.ask({ do: 'attach', port: opened.port, outlet: through, epochNs }, ANSWER_MS)
+    await stream(sender, receiver, 0, row, WARM_UP_RATE, plan.warmUpMs)
     return await use(receiver, opened)
   } finally {
     await children.end(receiver)
@@ -108,13 +108,21 @@ async function stream(
   sender: Child,
   receiver: Child,
   generation: number,
+  row: Row,
   rate: number | undefined,
   durationMs: number,
-  maxPackets: number,
 ): Promise<{ streamed: Streamed; marks: number }> {
   const ends = receiver.ends
   const streamed = await sender.ask<Streamed>(
-    { do: 'stream', generation, rate, durationMs, maxPackets },
+    {
+      do: 'stream',
+      generation,
+      rate,
+      durationMs,
+      maxPackets: packetLimit(row),
+      burst: row.burst,
+      lengths: lengthsOf(row),
+    },
     ANSWER_MS + durationMs * 3,
   )
   let marks = 1
@@ -177,7 +185,7 @@ function mismatches(row: Row, streamed: Streamed, received: Received): string[] 
       same(`${key} ${whose}`, is.statsd[key], should.statsd[key])
     }
   }
-  compare('by the sequence numbers seen', received.totals, expectedTotals(received.payloads))
+  compare('by the sequence numbers seen', received.totals, expectedTotals(received.payloads, lengthsOf(row)))
   same('duplicates', received.duplicates, 0)
   same('strays', received.strays, 0)
   if (received.dropped !== undefined && received.droppedByProc !== undefined) {

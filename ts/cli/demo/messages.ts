@@ -1,4 +1,4 @@
-import type { ContentTotals } from './datagrams.js'
+import type { ContentTotals, Lengths } from './datagrams.js'
 import type { HeapUse } from './heap.js'
 import type { Tallied, Work } from './tally.js'
 
@@ -14,7 +14,6 @@ export interface OpenReceiver {
   work: Work
   /** Asked of the kernel; `undefined` leaves the machine's default. */
   recvBufferSize: number | undefined
-  held: boolean
   epochNs: bigint
   maxPackets: number
   latencyEvery: number
@@ -71,7 +70,10 @@ interface Calibrate {
 }
 
 /** Datagrams a second through each outlet. */
-export type Calibrated = Record<OutletName, number>
+export interface Calibrated extends Record<OutletName, number> {
+  /** In bursts that leave with one call; `undefined` where this system has no such call. */
+  segments: number | undefined
+}
 
 export interface Attach {
   do: 'attach'
@@ -87,6 +89,9 @@ export interface Stream {
   rate: number | undefined
   durationMs: number
   maxPackets: number
+  /** So many datagrams leave together, with one call where the system can. */
+  burst: number
+  lengths: Lengths
 }
 
 export interface Streamed {

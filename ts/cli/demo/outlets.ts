@@ -1,12 +1,17 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
-import { UdpSocket } from '../../../index.js'
+import { UdpSocket, WraithError } from '../../../index.js'
 import type { OutletName } from './messages.js'
 
 /** A socket that sends to one port of this machine. */
 export interface Outlet {
   /** Sends datagram `sequence`. False: the socket is full, nothing was sent; wait for {@link writable}. */
   send(datagram: Uint8Array, sequence: number): boolean
+  /**
+   * Sends datagrams of `size` bytes each, numbered from `first` on, with one call: all or none. Throws
+   * WRAITH_ERR_UNSUPPORTED where the system cannot; `undefined` where the socket has no such call.
+   */
+  sendSegments: ((run: Uint8Array, size: number, first: number) => boolean) | undefined
   writable(): Promise<void>
   /** Waits for sends under way, then says which sequence numbers were refused since the last call. */
   takeFailed(): Promise<number[]>
@@ -35,6 +40,7 @@ async function openDgram(port: number): Promise<Outlet> {
       })
       return true
     },
+    sendSegments: undefined,
     writable: () => Promise.resolve(),
     async takeFailed() {
       if (pending > 0) await new Promise<void>((resolve) => (settled = resolve))
@@ -57,6 +63,15 @@ async function openWraith(port: number): Promise<Outlet> {
         return socket.send(datagram)
       } catch {
         failed.push(sequence)
+        return true
+      }
+    },
+    sendSegments(run, size, first) {
+      try {
+        return socket.sendSegments(run, size)
+      } catch (error) {
+        if (error instanceof WraithError && error.code === 'WRAITH_ERR_UNSUPPORTED') throw error
+        for (let i = 0; i < run.length / size; i++) failed.push(first + i)
         return true
       }
     },

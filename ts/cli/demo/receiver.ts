@@ -3,7 +3,6 @@ import { Clock } from './clock.js'
 import { HeapMeter, type HeapUse } from './heap.js'
 import { kernelDrops } from './kernel-drops.js'
 import type { EndSeen, Opened, OpenReceiver, Received, Request, Rested } from './messages.js'
-import { HOLD } from './plan.js'
 import { say, serve } from './service.js'
 import { open, type Source } from './sources.js'
 import { Tally } from './tally.js'
@@ -29,10 +28,8 @@ class Measurement {
   #droppedBefore: number | undefined
   #droppedByProcBefore: number | undefined
   #batchesBefore: number | undefined
-  readonly #held: boolean
 
   constructor(request: OpenReceiver) {
-    this.#held = request.held
     this.#tally = new Tally({
       work: request.work,
       clock: new Clock(request.epochNs),
@@ -63,27 +60,9 @@ class Measurement {
 
   #begin(): void {
     this.#heapUse = undefined
-    if (this.#held) this.#hold(new Int32Array(new SharedArrayBuffer(4)))
     this.#heap.start()
     this.#beganAt = performance.now()
     this.#cpuAtBegin = process.cpuUsage()
-  }
-
-  /** Stands for other work of the same thread. It sleeps, so that the CPU time stays that of receiving. */
-  #hold(never: Int32Array): void {
-    const gapMs = HOLD.everyMs - HOLD.heldMs
-    let heldUntil = performance.now()
-    const next = (): void => {
-      if (this.#heapUse !== undefined) return
-      // A timer set after a long turn may be due at once, which would leave one look at the socket between two holds.
-      const left = gapMs - (performance.now() - heldUntil)
-      if (left <= 0) {
-        Atomics.wait(never, 0, 0, HOLD.heldMs)
-        heldUntil = performance.now()
-      }
-      setTimeout(next, left <= 0 ? gapMs : left)
-    }
-    next()
   }
 
   #end(): void {

@@ -19,6 +19,7 @@ export interface SideResult {
   /** The least and the most of a single run. */
   packetsPerCpuSecondRange: readonly [number, number]
   cpuNsPerPacket: number | undefined
+  heapBytes: number
   heapBytesPerPacket: number | undefined
   collections: number
   pausedMs: number
@@ -38,6 +39,7 @@ function combine(runs: readonly Measured[]): SideResult {
   const most = (of: (run: Measured) => number): number => Math.max(0, ...runs.map(of))
   const received = add((run) => run.received)
   const cpuNs = add((run) => run.cpuNs)
+  const heapBytes = add((run) => run.heapBytes)
   const speeds = runs.map((run) => ratio(run.received * 1e9, run.cpuNs) ?? 0)
   const latencies = runs.flatMap((run) => [...run.latenciesNs])
   const microseconds = (q: number): number | undefined => {
@@ -61,10 +63,8 @@ function combine(runs: readonly Measured[]): SideResult {
     packetsPerCpuSecond: ratio(received, cpuNs / 1e9),
     packetsPerCpuSecondRange: [Math.min(...speeds), Math.max(...speeds)],
     cpuNsPerPacket: ratio(cpuNs, received),
-    heapBytesPerPacket: ratio(
-      add((run) => run.heapBytes),
-      received,
-    ),
+    heapBytes,
+    heapBytesPerPacket: ratio(heapBytes, received),
     collections: add((run) => run.collections),
     pausedMs: add((run) => run.pausedNs) / 1e6,
     longestPauseMs: most((run) => run.longestPauseNs) / 1e6,
@@ -115,18 +115,27 @@ export function ratios({ dgram, wraith }: RowResult): Ratios {
   }
 }
 
-/** Full rate with the machine's own receive buffer. */
-function isHeadline(row: Row): boolean {
-  return row.rate === undefined && row.recvBufferSize === undefined
+/** Full rate in bursts with the machine's own receive buffer: more than either side can take. */
+export function isHeadline({ row }: RowResult): boolean {
+  return row.rate === undefined && row.burst > 1 && row.recvBufferSize === undefined
 }
 
-/** The figures quoted for the whole: full rate, the machine's own receive buffer, both kinds of work. */
+/**
+ * The figures quoted for the whole: full rate, the machine's own receive buffer, both kinds of work. Speed is the
+ * geometric mean of the rows; heap and pauses are added up first, because one row may have none.
+ */
 export function headline(rows: readonly RowResult[]): Ratios {
-  const chosen = rows.filter(({ row }) => isHeadline(row)).map(ratios)
+  const chosen = rows.filter(isHeadline)
+  const perPacket = (side: Side, of: (result: SideResult) => number): number | undefined => {
+    const results = chosen.flatMap((row) => row[side] ?? [])
+    return ratio(sum(results.map(of)), sum(results.map(({ received }) => received)))
+  }
+  const both = (of: (result: SideResult) => number): number | undefined =>
+    ratio(perPacket('wraith', of), perPacket('dgram', of))
   return {
-    packetsPerCpuSecond: geometricMean(chosen.map((each) => each.packetsPerCpuSecond)),
-    heapBytesPerPacket: geometricMean(chosen.map((each) => each.heapBytesPerPacket)),
-    gcTime: geometricMean(chosen.map((each) => each.gcTime)),
+    packetsPerCpuSecond: geometricMean(chosen.map((row) => ratios(row).packetsPerCpuSecond)),
+    heapBytesPerPacket: both(({ heapBytes }) => heapBytes),
+    gcTime: both(({ pausedMs }) => pausedMs),
   }
 }
 

@@ -43,7 +43,7 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
   const plan = planFor(options.seconds, largeBuffer(machine))
   const screen = new Screen(
     options.json ? process.stderr : process.stdout,
-    costTable(combineRows(plan.rows, [])).length + 2,
+    costTable(combineRows(plan.rows, [])).length + 1,
   )
   screen.line(screen.bold('wraith-transport demo: UDP over loopback, node:dgram beside UdpSocket'))
   text(screen, machineLines(machine))
@@ -60,7 +60,7 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
   }
   const rows = await measureAll(setting, screen, idle)
   const forgotten = await forget(children)
-  report(screen, rows, machine, idle, forgotten)
+  report(screen, rows, machine, idle, rates, forgotten)
   const wrong = faults(rows)
   for (const fault of wrong) screen.line(screen.red(`WRONG: ${fault}`))
   if (options.json) process.stdout.write(`${JSON.stringify(jsonReport(rows, machine, forgotten))}\n`)
@@ -80,7 +80,7 @@ async function measureAll(
     for (let round = 0; round < plan.rounds; round++) {
       for (const side of SIDES) {
         const what = `[${runs.length + 1}/${total}] ${loadName(row)}, ${workName(row)}, ${side}`
-        screen.block([...costTable(combineRows(plan.rows, runs)), '', `${what} …`])
+        if (screen.live) screen.block([...costTable(combineRows(plan.rows, runs)), `${what} …`])
         const measured = await measure(setting, side, row, idle[side])
         runs.push(measured)
         if (!screen.live) text(screen, plainLine(what, measured))
@@ -96,8 +96,8 @@ function text(screen: Screen, lines: readonly string[]): void {
 }
 
 function plainLine(what: string, { sent, received, cpuNs }: Measured): string[] {
-  const cost = received === 0 ? '' : `, ${whole(cpuNs / received)} ns each`
-  return wrap(`${what}: ${received} of ${sent} received${cost}`)
+  const cost = received === 0 ? '' : `, ${whole(cpuNs / received)} ns CPU each`
+  return wrap(`${what}: got ${received} of ${sent}${cost}`)
 }
 
 async function forget(children: Children): Promise<ForgottenGuard> {
@@ -116,13 +116,14 @@ function report(
   rows: readonly RowResult[],
   machine: Machine,
   idle: Record<Side, number>,
+  rates: Calibrated,
   forgotten: ForgottenGuard,
 ): void {
   if (!screen.live) screen.line()
   for (const lines of [
     costTable(rows),
     booksTable(rows),
-    summary(rows, machine, idle),
+    summary(rows, machine, idle, rates),
     forgottenLines(forgotten),
   ]) {
     const [title = '', ...rest] = lines

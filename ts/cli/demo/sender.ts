@@ -1,22 +1,35 @@
 import os from 'node:os'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { UdpSocket } from '../../../index.js'
+import { sendRun } from './bursts.js'
 import { Clock } from './clock.js'
-import { DATA, encodeAll, encodeEnd, expectedTotals, PAYLOADS, payloadCounts, stamp } from './datagrams.js'
-import type { Attach, Calibrated, Request, Stream, Streamed } from './messages.js'
+import {
+  DATA,
+  EQUAL_BYTES,
+  encodeAll,
+  encodeEnd,
+  expectedTotals,
+  PAYLOADS,
+  payloadCounts,
+  runOf,
+  stamp,
+} from './datagrams.js'
+import type { Attach, Calibrated, OutletName, Request, Stream, Streamed } from './messages.js'
 import { type Outlet, openOutlet } from './outlets.js'
+import { BURST } from './plan.js'
 import { serve } from './service.js'
 import { sum } from './statistics.js'
 
 /** The sender process: one stream at a time to one receiver. */
 
-/** At full rate so many datagrams go out in one turn of the loop. */
-const FULL_RATE_TURN = 64
-/** Behind its schedule, a paced stream catches up by so many a turn: no long bursts. */
-const CATCH_UP_TURN = 4
+/** So many datagrams at most go out in one turn of the loop, and at least so many bursts. */
+const TURN = 64
+const TURN_BURSTS = 8
+/** Without spinning the stream looks at the clock about every millisecond, and sends what became due since. */
+const SLEEPY_NS = 5e6
 const LIFETIME_MS = 1_200_000
 
-const datagrams = encodeAll()
+const payloads = { mixed: encodeAll('mixed'), equal: encodeAll('equal') }
 /** With one core, spinning between packets would take the receiver's time. */
 const spin = os.availableParallelism() > 1
 let outlet: Outlet | undefined
@@ -30,28 +43,40 @@ async function attach(request: Attach): Promise<void> {
 
 async function stream(request: Stream): Promise<Streamed> {
   if (outlet === undefined || clock === undefined) throw new Error("'stream' before 'attach'")
-  const { generation, rate } = request
+  const { generation, rate, burst, lengths } = request
+  const datagrams = payloads[lengths]
   const due = rate === undefined ? request.maxPackets : Math.floor((rate * request.durationMs) / 1000)
   const limit = Math.min(due, request.maxPackets)
   // A paced stream that is held up still ends.
   const mostNs = request.durationMs * 1e6 * (rate === undefined ? 1 : 2)
   const intervalNs = rate === undefined ? 0 : 1e9 / rate
-  const perTurn = rate === undefined ? FULL_RATE_TURN : CATCH_UP_TURN
+  const perTurn = Math.max(TURN, TURN_BURSTS * burst)
   const start = clock.now()
   let next = 0
   let latestNs = 0
   let now = start
+  // Behind its schedule, a paced stream catches up at twice its rate, so that the receiver sees no long burst.
+  let earliest = start
   while (next < limit && now - start < mostNs) {
     const last = Math.min(limit, next + perTurn)
     while (next < last) {
       now = clock.now()
       const late = now - start - next * intervalNs
-      if (late < 0) break
+      if (late < 0 || now < earliest) break
       if (rate !== undefined && late > latestNs) latestNs = late
-      const datagram = datagrams[next % PAYLOADS] as Uint8Array
-      stamp(datagram, generation, DATA, next, now)
-      if (!outlet.send(datagram, next)) await outlet.writable()
-      else next++
+      // A run does not reach over the end of the payloads.
+      const index = next % PAYLOADS
+      const count = Math.min(burst, last - next, PAYLOADS - index)
+      for (let i = 0; i < count; i++) {
+        stamp(datagrams[index + i] as Uint8Array, generation, DATA, next + i, now)
+      }
+      const taken =
+        burst > 1
+          ? sendRun(outlet, runOf(datagrams, index, count), EQUAL_BYTES, next)
+          : Number(outlet.send(datagrams[index] as Uint8Array, next))
+      if (taken < count) await outlet.writable()
+      next += taken
+      earliest = Math.max(earliest, now - (spin ? 0 : SLEEPY_NS)) + (taken * intervalNs) / 2
     }
     await (spin || rate === undefined ? turn() : delay(1))
     now = clock.now()
@@ -63,7 +88,7 @@ async function stream(request: Stream): Promise<Streamed> {
   return {
     offered,
     sent: next - failed.length,
-    totals: expectedTotals(payloadCounts(next, failed)),
+    totals: expectedTotals(payloadCounts(next, failed), lengths),
     sequenceSum: (next * (next - 1)) / 2 - sum(failed),
     wallNs,
     latestNs,
@@ -77,32 +102,32 @@ async function mark(generation: number): Promise<void> {
 }
 
 /**
- * How fast each kind of socket sends to a port that nobody reads. The reader of a full socket costs the sender a little
- * less than one that takes part, but the same for both.
+ * How fast each kind of socket sends to a port that nobody reads, and bursts with one call each. A sender to a full
+ * socket is a little faster than to one that takes part, but the same for both.
  */
 async function calibrate(ms: number): Promise<Calibrated> {
   const sink = await UdpSocket.bind({ address: '127.0.0.1', port: 0 })
+  const { port } = sink.address()
+  const rate = async (name: OutletName, burst: number, durationMs: number): Promise<number> => {
+    await attach({ do: 'attach', port, outlet: name, epochNs: process.hrtime.bigint() })
+    const done = await stream({
+      do: 'stream',
+      generation: 0,
+      rate: undefined,
+      durationMs,
+      maxPackets: 1e6,
+      burst,
+      lengths: burst > 1 ? 'equal' : 'mixed',
+    })
+    return done.sent / (done.wallNs / 1e9)
+  }
   try {
-    const result: Calibrated = { dgram: 0, UdpSocket: 0 }
+    const result: Calibrated = { dgram: 0, UdpSocket: 0, segments: undefined }
     // The first round warms up, the second counts.
-    for (const counted of [false, true]) {
-      for (const name of ['dgram', 'UdpSocket'] as const) {
-        await attach({
-          do: 'attach',
-          port: sink.address().port,
-          outlet: name,
-          epochNs: process.hrtime.bigint(),
-        })
-        const durationMs = counted ? ms : ms / 3
-        const done = await stream({
-          do: 'stream',
-          generation: 0,
-          rate: undefined,
-          durationMs,
-          maxPackets: 1e6,
-        })
-        result[name] = done.sent / (done.wallNs / 1e9)
-      }
+    for (const durationMs of [ms / 3, ms]) {
+      for (const name of ['dgram', 'UdpSocket'] as const) result[name] = await rate(name, 1, durationMs)
+      const segments = await rate('UdpSocket', BURST, durationMs)
+      result.segments = outlet?.sendSegments === undefined ? undefined : segments
     }
     return result
   } finally {

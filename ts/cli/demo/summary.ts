@@ -1,10 +1,11 @@
+import { EQUAL_BYTES } from './datagrams.js'
 import type { Machine } from './machine.js'
 import type { Calibrated, ForgottenGuard, OutletName, Side } from './messages.js'
-import { HOLD, type Row, workName } from './plan.js'
-import { type RowResult, ratios, type SideResult } from './result.js'
+import { BURST, loadName, type Row, workName } from './plan.js'
+import { headline, isHeadline, type RowResult, ratios, type SideResult } from './result.js'
 import { wrap } from './screen.js'
 import { ratio } from './statistics.js'
-import { bytes, decimal, times, whole } from './table.js'
+import { bytes, decimal, percent, times, whole } from './table.js'
 
 /** Under this much of a difference two short runs on a busy machine say the same. */
 const HARDLY = 1.15
@@ -14,19 +15,31 @@ const FEW_DROPS = 0.001
 const LATE_MS = 10
 
 /** The results in words: every row, won or lost, and what has to be known to read them. */
-export function summary(rows: readonly RowResult[], machine: Machine, idle: Record<Side, number>): string[] {
+export function summary(
+  rows: readonly RowResult[],
+  machine: Machine,
+  idle: Record<Side, number>,
+  rates: Calibrated,
+): string[] {
   const lines = ['Who won (UdpSocket against node:dgram, same handler, same run)']
   for (const result of rows) lines.push(...wrap(`- ${sentence(result)}`))
-  lines.push('', 'How to read this')
-  for (const note of [...notes(rows, machine), buffersNote(rows), idleNote(idle)])
-    lines.push(...wrap(`- ${note}`))
+  lines.push(...wrap(`= ${overall(rows)}`), '', 'How to read this')
+  const all = [...notes(rows, rates), buffersNote(rows), idleNote(idle), ...troubles(rows, machine)]
+  for (const note of all) lines.push(...wrap(`- ${note}`))
   return lines
 }
 
+/** What `--json` calls `ratio`. */
+function overall(rows: readonly RowResult[]): string {
+  const { packetsPerCpuSecond, heapBytesPerPacket, gcTime } = headline(rows)
+  const parts = [`${times(packetsPerCpuSecond)} the packets per CPU-second`]
+  if (heapBytesPerPacket !== undefined) parts.push(`${percent(heapBytesPerPacket)} of the heap bytes`)
+  if (gcTime !== undefined) parts.push(`${percent(gcTime)} of the GC time`)
+  return `Both rows "full" together (the ratio of --json): ${parts.join(', ')}.`
+}
+
 function rowName(row: Row): string {
-  const load = row.rate === undefined ? 'full rate' : `${row.rate / 1000}k/s`
-  const buffer = row.recvBufferSize === undefined ? '' : ', large buffer'
-  return `${load}${row.held ? ', thread held' : ''}, ${workName(row)}${buffer}`
+  return `${loadName(row)}, ${workName(row)}`
 }
 
 function sentence(result: RowResult): string {
@@ -57,17 +70,16 @@ function verdict(value: number | undefined, dgram: SideResult, wraith: SideResul
   return value > 1 / HARDLY ? `hardly a difference, ${words}` : `LOST, ${words}`
 }
 
-function notes(rows: readonly RowResult[], machine: Machine): string[] {
+function notes(rows: readonly RowResult[], rates: Calibrated): string[] {
   const found: string[] = []
-  const low = rows.filter(({ row }) => row.rate !== undefined && !row.held)
-  const gains = low.map((result) => ratios(result).packetsPerCpuSecond).filter((gain) => gain !== undefined)
-  if (gains.length > 0) {
+  const low = gains(rows, (row) => row.rate !== undefined && row.burst === 1)
+  if (low !== undefined) {
     found.push(
-      `At 1k/s and 10k/s nearly every packet comes alone and most of the CPU time is waking up: ` +
-        `${times(Math.min(...gains))} to ${times(Math.max(...gains))} here. Under 10k packets/s stay with dgram.`,
+      `At 1k/s and 10k/s nearly every packet comes alone and most of the CPU time is waking up: ${low} here. Under ` +
+        '10k packets/s stay with dgram.',
     )
   }
-  found.push(batchNote(rows))
+  found.push(...oneByOneNote(rows), fullNote(rows, rates), batchNote(rows))
   found.push(
     'Loopback charges the network stack to the sender: the kernel carries each packet into the receive buffer ' +
       "inside the sender's system call. A network card does that on the receiving machine, the same for both " +
@@ -80,12 +92,62 @@ function notes(rows: readonly RowResult[], machine: Machine): string[] {
       if (limit !== undefined) found.push(limit)
     }
   }
+  return found
+}
+
+/** The least and the most gain of some rows, in words. */
+function gains(rows: readonly RowResult[], which: (row: Row) => boolean): string | undefined {
+  const found = rows
+    .filter(({ row }) => which(row))
+    .map((result) => ratios(result).packetsPerCpuSecond)
+    .filter((gain) => gain !== undefined)
+  if (found.length === 0) return undefined
+  const least = times(Math.min(...found))
+  const most = times(Math.max(...found))
+  return least === most ? least : `${least} to ${most}`
+}
+
+/** Where one sender cannot keep a receiver busy. */
+function oneByOneNote(rows: readonly RowResult[]): string[] {
+  const result = rows.find(({ row }) => loadName(row) === 'one by one')
+  const gain = gains(rows, (row) => loadName(row) === 'one by one')
+  if (result === undefined || gain === undefined) return []
+  const { dgram, wraith } = result
+  return [
+    `"one by one": one Node process that makes a system call for each packet, as fast as it can: ` +
+      `${whole(dgram?.sentPerSecond)} packets/s to dgram and ${whole(wraith?.sentPerSecond)} to wraith. That is ` +
+      `about what a receiver takes anyway, so it finds ${decimal(wraith?.packetsPerBatch)} packets at a time and is ` +
+      `often woken for one: ${gain}.`,
+  ]
+}
+
+function fullNote(rows: readonly RowResult[], { segments }: Calibrated): string {
+  const full = rows.find(isHeadline)
+  const together =
+    segments === undefined
+      ? 'one after the other: this system cannot send them with one call (UDP_SEGMENT), so one sender may not offer enough'
+      : 'with one system call (UdpSocket.sendSegments); the kernel cuts them into ordinary datagrams'
+  const lost =
+    full?.dgram === undefined || full.wraith === undefined
+      ? ''
+      : ` What neither has room for the kernel drops: ${share(full.dgram)} of dgram's packets and ` +
+        `${share(full.wraith)} of wraith's with "count bytes".`
+  return (
+    `"full" and 100k/s: bursts of ${BURST} datagrams leave ${together}. They reach the receiver together, as they do ` +
+    `from a network card under load. "full" offers as much as one sender can.${lost} These datagrams all have ` +
+    `${EQUAL_BYTES} bytes, which suits UdpSocket's heap best; in the other rows the lengths are mixed.`
+  )
+}
+
+/** What on this machine makes the numbers worse than they are. */
+function troubles(rows: readonly RowResult[], machine: Machine): string[] {
+  const found: string[] = []
   const paced = rows.filter(({ row }) => row.rate !== undefined)
   const late = paced.flatMap(({ dgram, wraith }) => [dgram, wraith]).map((side) => side?.latestMs ?? 0)
   if (Math.max(0, ...late) > LATE_MS) {
     found.push(
       `The paced sender was held up for ${decimal(Math.max(...late))} ms once: something else ran on this machine, ` +
-        'and packets left together afterwards, which shows in the p99.',
+        'and packets left sooner after one another afterwards, which shows in the p99.',
     )
   }
   if (process.env['WRAITH_DEBUG'] === '1') {
@@ -110,14 +172,10 @@ function idleNote({ dgram, wraith }: Record<Side, number>): string {
 
 /** Batching is where the gain comes from, so how large the batches were explains the rows. */
 function batchNote(rows: readonly RowResult[]): string {
-  const mean = (of: (row: Row) => boolean): string =>
-    decimal(rows.find(({ row }) => row.work === 'count' && of(row))?.wraith?.packetsPerBatch)
-  return (
-    `The gain grows with the batch. Packets a batch: ${mean((row) => row.rate === 10_000)} at 10k/s, ` +
-    `${mean((row) => row.rate === undefined)} at full rate, ${mean((row) => row.held)} in the row "held", where other ` +
-    `work keeps the thread for ${HOLD.heldMs} of ${HOLD.everyMs} ms (asleep: it costs no CPU time) and packets wait ` +
-    'for it, as they do for a busy server.'
-  )
+  const sizes = rows
+    .filter(({ row, wraith }) => row.work === 'count' && wraith !== undefined)
+    .map(({ row, wraith }) => `${decimal(wraith?.packetsPerBatch)} at ${loadName(row)}`)
+  return `The gain grows with the batch. Packets a batch, counting bytes: ${sizes.join('; ')}.`
 }
 
 /** What the loads of the table are called there. */
@@ -136,7 +194,8 @@ function senderLimit({ row, ...sides }: RowResult, side: Side): string | undefin
   if (result === undefined || result.dropped > result.sent * FEW_DROPS) return undefined
   return (
     `The sender was the limit for ${side} at ${rowName(row)} ` +
-    `(${whole(result.sentPerSecond)} packets/s sent, receiver ${percent(Math.min(1, result.busy ?? 0))} busy).`
+    `(${whole(result.sentPerSecond)} packets/s sent, hardly any dropped, receiver ` +
+    `${percent(Math.min(1, result.busy ?? 0))} busy).`
   )
 }
 
@@ -148,19 +207,18 @@ function share({ dropped, sent }: SideResult): string {
   return percent(ratio(dropped, sent) ?? 0)
 }
 
-function percent(value: number): string {
-  const hundred = value * 100
-  return `${hundred > 0 && hundred < 10 ? hundred.toFixed(1) : Math.round(hundred)} %`
-}
-
 function milliseconds(us: number | undefined): string {
   return us === undefined ? '-' : (us / 1e3).toFixed(us < 1e3 ? 3 : 2)
 }
 
 export function calibrationLine(rates: Calibrated, chosen: OutletName): string[] {
+  const bursts =
+    rates.segments === undefined
+      ? 'this system has no UDP_SEGMENT, so bursts are sent with a call for each packet'
+      : `UdpSocket.sendSegments ${whole(rates.segments)}/s`
   return wrap(
-    `Sender: dgram.send ${whole(rates.dgram)}/s, UdpSocket.send ${whole(rates.UdpSocket)}/s into an unread ` +
-      `socket; both sides are sent to with ${chosen === 'dgram' ? 'dgram' : 'UdpSocket'}.`,
+    `Sender, into a socket that nobody reads: dgram.send ${whole(rates.dgram)}/s, UdpSocket.send ` +
+      `${whole(rates.UdpSocket)}/s, ${bursts}. Both sides are sent to with ${chosen === 'dgram' ? 'dgram' : 'UdpSocket'}.`,
   )
 }
 

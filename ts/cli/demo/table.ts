@@ -1,6 +1,7 @@
 import { SIDES } from './messages.js'
 import { loadName, workName } from './plan.js'
 import type { RowResult, SideResult } from './result.js'
+import { ratio } from './statistics.js'
 
 /** The results as text, at most 79 columns wide. */
 
@@ -22,16 +23,17 @@ const COST: readonly Column[] = [
 ]
 
 const BOOKS: readonly Column[] = [
-  { title: 'offered', width: 10, cell: (of) => whole(of.offered) },
-  { title: 'sent', width: 10, cell: (of) => whole(of.sent) },
-  { title: 'received', width: 10, cell: (of) => whole(of.received) },
-  { title: 'dropped', width: 10, cell: (of) => whole(of.dropped) },
+  { title: 'offered', width: 9, cell: (of) => whole(of.offered) },
+  { title: 'sent', width: 9, cell: (of) => whole(of.sent) },
+  { title: 'received', width: 9, cell: (of) => whole(of.received) },
+  { title: 'dropped', width: 9, cell: (of) => whole(of.dropped) },
+  { title: 'lost', width: 6, cell: (of) => percent(ratio(of.dropped, of.sent) ?? 0) },
   { title: 'unaccounted', width: 12, cell: (of) => whole(of.unaccounted) },
-  { title: 'totals', width: 8, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'UNEQUAL') },
+  { title: 'totals', width: 7, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'WRONG') },
 ]
 
-const LOAD_WIDTH = 10
-const SIDE_WIDTH = 7
+const LOAD_WIDTH = 11
+const SIDE_WIDTH = 6
 
 /** CPU, heap, collections and latency: two lines a row. */
 export function costTable(rows: readonly RowResult[]): string[] {
@@ -40,7 +42,7 @@ export function costTable(rows: readonly RowResult[]): string[] {
 
 /** Where every packet went. */
 export function booksTable(rows: readonly RowResult[]): string[] {
-  return table('Where the packets went (totals: equal by content to what was sent)', BOOKS, rows)
+  return table('Where the packets went (totals: the contents, against what was sent)', BOOKS, rows)
 }
 
 function table(title: string, columns: readonly Column[], rows: readonly RowResult[]): string[] {
@@ -54,7 +56,7 @@ function table(title: string, columns: readonly Column[], rows: readonly RowResu
       const of = result[side]
       const label = side === 'dgram' ? loadName(result.row) : ''
       const cells = columns.map((column) => (of === undefined ? '-' : column.cell(of)).padStart(column.width))
-      lines.push(`  ${label.padEnd(LOAD_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
+      lines.push(` ${label.padEnd(LOAD_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
     }
   }
   return lines
@@ -62,7 +64,7 @@ function table(title: string, columns: readonly Column[], rows: readonly RowResu
 
 function head(columns: readonly Column[]): string {
   const titles = columns.map((column) => column.title.padStart(column.width)).join('')
-  return `${' '.repeat(2 + LOAD_WIDTH + SIDE_WIDTH)}${titles}`
+  return `${' '.repeat(1 + LOAD_WIDTH + SIDE_WIDTH)}${titles}`
 }
 
 export function whole(value: number | undefined): string {
@@ -71,6 +73,11 @@ export function whole(value: number | undefined): string {
 
 export function decimal(value: number | undefined): string {
   return value === undefined ? '-' : value >= 100 ? String(Math.round(value)) : value.toFixed(1)
+}
+
+export function percent(value: number): string {
+  const hundred = value * 100
+  return `${hundred > 0 && hundred < 10 ? hundred.toFixed(1) : Math.round(hundred)} %`
 }
 
 export function times(value: number | undefined): string {

@@ -20,7 +20,7 @@ export interface TallyOptions {
   clock: Clock
   /** Sequence numbers from here on are not of this demo. */
   maxPackets: number
-  /** Take the latency of each packet whose sequence number is a multiple of this power of two. */
+  /** Take the latency of about one packet in as many as this power of two, at most 65,536. */
   latencyEvery: number
   /** Called at the first packet of a new generation, before it is counted. */
   onBegin: () => void
@@ -29,6 +29,8 @@ export interface TallyOptions {
 }
 
 const MOST_LATENCIES = 1 << 15
+/** 2^32 over the golden ratio: spreads sequence numbers, so that no place in a burst is sampled more than another. */
+const SPREAD = 0x9e3779b1
 
 /** What was received in a generation. */
 export interface Tallied {
@@ -95,7 +97,8 @@ export class Tally {
     const seen = this.#seen[word] as number
     if ((seen & bit) !== 0) this.#duplicates++
     this.#seen[word] = seen | bit
-    if ((sequence & this.#latencyMask) === 0 && this.#samples < this.#latencies.length) {
+    const sampled = ((Math.imul(sequence, SPREAD) >>> 16) & this.#latencyMask) === 0
+    if (sampled && this.#samples < this.#latencies.length) {
       this.#latencies[this.#samples++] = this.#options.clock.now() - readSentNs(bytes)
     }
     this.#packets++
