@@ -129,6 +129,16 @@ test('the peer of a row is frozen, and the same object for the same sender', asy
   expect(Object.keys(batch.peer(0))).toEqual(['address', 'family', 'port'])
 })
 
+/** Detaches memory by whatever way this Node.js leaves open for it. Some leave none, which is as well. */
+function detach(memory: ArrayBuffer & { transfer?(): ArrayBuffer }): void {
+  try {
+    if (memory.transfer === undefined) structuredClone(memory, { transfer: [memory] })
+    else memory.transfer()
+  } catch (error) {
+    expect((error as Error).message).toMatch(/transfer|detach/i)
+  }
+}
+
 describe.each(backends)('user code that does harm, with %s', (backend) => {
   test('garbage in the columns misleads nobody but its reader', async () => {
     const socket = await bind({ backend, batchSize: 8, capacity: 16 })
@@ -162,7 +172,7 @@ describe.each(backends)('user code that does harm, with %s', (backend) => {
       await deliver(sender, socket.address(), 'zero', 'one', 'two', 'three')
       const batch = socket.tryReceive()!
       const memory = (way === 'bytes' ? batch.bytes(0).buffer : batch.view.buffer) as ArrayBuffer
-      structuredClone(memory, { transfer: [memory] })
+      detach(memory)
       expect(batch.view.getUint8(batch.offsets[1]!)).toBe('o'.charCodeAt(0))
       expect(texts(batch)).toEqual(['zero', 'one', 'two', 'three'])
       const guard = batch.take(2)

@@ -234,8 +234,13 @@ os.execvp(sys.argv[1], sys.argv[1:])
   test('refuses a descriptor that this process reads already, which goes on as before', async () => {
     const result = await resultOf(
       `
+      import { readdirSync, readlinkSync } from 'node:fs'
+      const sockets = () => readdirSync('/proc/self/fd').filter((fd) => {
+        try { return readlinkSync('/proc/self/fd/' + fd).startsWith('socket:') } catch { return false }
+      })
+      const before = sockets()
       const theirs = await dgram()
-      const fd = theirs._handle.fd
+      const fd = Number(sockets().find((fd) => !before.includes(fd)))
       const failed = []
       for (let i = 0; i < 3; i++) {
         try { await UdpSocket.bind({ fd }) } catch (error) { failed.push(error.code) }

@@ -12,7 +12,7 @@ const often = new Set<string>([
 ])
 
 describe('a worker that alone loaded the addon and is terminated', () => {
-  test.each(situations.map((situation) => [situation, often.has(situation) ? 30 : 10] as const))(
+  test.each(situations.map((situation) => [situation, often.has(situation) ? 30 : 5] as const))(
     '%s, %d times: no abort, the port is free again, no memory is lost',
     async (situation, times) => {
       const { rounds, grownBytes, exits } = await terminations(situation, times)
