@@ -18,7 +18,7 @@ use crate::raw::{self, Value, check};
 use crate::sys::now_ns;
 use crate::uv::{self, Poll};
 
-/// What the dispatcher is told; `ts/udp/dispatch.ts` has the same numbers.
+/// What the dispatcher is told; `ts/udp/socket.ts` has the same numbers.
 #[derive(Clone, Copy)]
 enum Kind {
     Batch = 0,
