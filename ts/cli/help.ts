@@ -32,8 +32,8 @@ Options:
                side runs once a row, not twice or more; 5 s is the least.
   --json       last line of standard output: { "dgram": {…}, "wraith": {…},
                "ratio": {…} }; the rest goes to standard error. The ratios
-               packetsPerCpuSecond, heapBytesPerPacket and gcTime are wraith over
-               dgram in the rows "full", both kinds of work together.
+               packetsPerCpuSecond, heapBytesPerPacket and gcTime are wraith
+               over dgram in the rows "full", both kinds of work together.
   --help       this text
 
 Colour is for terminals only; NO_COLOR=1 turns it off.

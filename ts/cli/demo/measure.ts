@@ -1,6 +1,6 @@
 import type { Child, Children } from './children.js'
 import { type ContentTotals, expectedTotals } from './datagrams.js'
-import type { Opened, OutletName, Received, Rested, Side, Streamed } from './messages.js'
+import type { Opened, OutletName, Received, Side, Streamed } from './messages.js'
 import { latencyEvery, lengthsOf, type Plan, packetLimit, type Row, WARM_UP_RATE } from './plan.js'
 
 /** One run of one side, as counted by both ends. */
@@ -19,7 +19,6 @@ export interface Measured {
   mismatches: string[]
   /** Calls with packets; `undefined` where every packet is a call. */
   batches: number | undefined
-  /** Less what the process uses doing nothing. */
   cpuNs: number
   wallNs: number
   heapBytes: number
@@ -47,29 +46,13 @@ export interface Setting {
 }
 
 /** Runs `row` once on `side`: a fresh receiver, a warm-up, the stream, and the books. */
-export async function measure(setting: Setting, side: Side, row: Row, idleCpu: number): Promise<Measured> {
+export async function measure(setting: Setting, side: Side, row: Row): Promise<Measured> {
   const { sender, plan } = setting
   return withReceiver(setting, side, row, async (receiver, { recvBufferSize }) => {
     await receiver.ask({ do: 'rest', ms: plan.restMs }, ANSWER_MS)
     const { streamed, marks } = await stream(sender, receiver, 1, row, row.rate, row.durationMs)
     const received = await receiver.ask<Received>({ do: 'finish', sent: streamed.sent + marks }, ANSWER_MS)
-    return book(side, row, recvBufferSize, idleCpu, streamed, marks, received)
-  })
-}
-
-/** CPU nanoseconds a second that a warm receiver of `side` uses when nothing comes. */
-export async function measureIdle(setting: Setting, side: Side): Promise<number> {
-  const { plan } = setting
-  const row: Row = {
-    rate: WARM_UP_RATE,
-    work: 'parse',
-    recvBufferSize: undefined,
-    burst: 1,
-    durationMs: plan.idleMs,
-  }
-  return withReceiver(setting, side, row, async (receiver) => {
-    await receiver.ask({ do: 'rest', ms: plan.idleMs / 4 }, ANSWER_MS)
-    return (await receiver.ask<Rested>({ do: 'rest', ms: plan.idleMs }, ANSWER_MS)).idleCpuNsPerSecond
+    return book(side, row, recvBufferSize, streamed, marks, received)
   })
 }
 
@@ -138,7 +121,6 @@ function book(
   side: Side,
   row: Row,
   recvBufferSize: number,
-  idleCpu: number,
   streamed: Streamed,
   marks: number,
   received: Received,
@@ -159,7 +141,7 @@ function book(
     unaccounted,
     mismatches: mismatches(row, streamed, received),
     batches: received.batches,
-    cpuNs: Math.max(0, received.cpuNs - (idleCpu * received.wallNs) / 1e9),
+    cpuNs: received.cpuNs,
     wallNs: received.wallNs,
     heapBytes: received.heap.allocatedBytes,
     collections: received.heap.collections,

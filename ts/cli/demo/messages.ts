@@ -24,15 +24,10 @@ export interface Opened {
   recvBufferSize: number
 }
 
-/** Do nothing for a while: lets the warm-up's compiling and collecting end, and measures what idling costs. */
+/** Do nothing for a while: lets the warm-up's compiling and collecting end. */
 interface Rest {
   do: 'rest'
   ms: number
-}
-
-export interface Rested {
-  /** Nanoseconds of CPU time a second that the process uses doing nothing. */
-  idleCpuNsPerSecond: number
 }
 
 /** The measurement is over: wait until all that was sent is received or dropped, then answer and stop. */

@@ -24,8 +24,6 @@ export interface Plan {
   warmUpMs: number
   /** Between warm-up and measurement. */
   restMs: number
-  /** How long a receiver without packets is watched, once a side. */
-  idleMs: number
   calibrateMs: number
 }
 
@@ -76,11 +74,9 @@ export function planFor(seconds: number, largeBuffer: number | undefined): Plan 
   const rounds = long ? Math.min(7, Math.max(2, Math.round(seconds / 15))) : 1
   const warmUpMs = long ? 200 : 80
   const restMs = long ? 30 : 15
-  const idleMs = long ? 400 : 100
   const loads = LOADS.filter(({ large }) => !large || largeBuffer !== undefined)
   const runs = loads.length * 2 * rounds
-  const left =
-    seconds * 1000 - ONCE_MS - 2 * (idleMs + warmUpMs) - runs * (RUN_OVERHEAD_MS + warmUpMs + restMs)
+  const left = seconds * 1000 - ONCE_MS - runs * (RUN_OVERHEAD_MS + warmUpMs + restMs)
   const unit = left / (sum(loads.map(({ weight }) => weight)) * 2 * rounds)
   return {
     rows: loads.map(({ weight, large, ...row }) => ({
@@ -91,7 +87,6 @@ export function planFor(seconds: number, largeBuffer: number | undefined): Plan 
     rounds,
     warmUpMs,
     restMs,
-    idleMs,
     calibrateMs: long ? 150 : 50,
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Clock } from './clock.js'
 import { HeapMeter, type HeapUse } from './heap.js'
 import { kernelDrops } from './kernel-drops.js'
-import type { EndSeen, Opened, OpenReceiver, Received, Request, Rested } from './messages.js'
+import type { EndSeen, Opened, OpenReceiver, Received, Request } from './messages.js'
 import { say, serve } from './service.js'
 import { open, type Source } from './sources.js'
 import { Tally } from './tally.js'
@@ -46,16 +46,11 @@ class Measurement {
     return { port: this.#source.port, recvBufferSize: this.#source.recvBufferSize }
   }
 
-  async rest(ms: number): Promise<Rested> {
+  async rest(ms: number): Promise<void> {
+    await delay(ms)
     this.#droppedBefore = this.#source?.dropped()
     this.#droppedByProcBefore = this.#droppedByProc()
     this.#batchesBefore = this.#source?.batches()
-    const before = process.cpuUsage()
-    const began = performance.now()
-    await delay(ms)
-    const used = process.cpuUsage(before)
-    const seconds = (performance.now() - began) / 1e3
-    return { idleCpuNsPerSecond: ((used.user + used.system) * 1e3) / seconds }
   }
 
   #begin(): void {

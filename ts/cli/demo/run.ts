@@ -1,8 +1,8 @@
 import { Children } from './children.js'
 import { jsonReport } from './json.js'
 import { describeMachine, largeBuffer, type Machine } from './machine.js'
-import { type Measured, measure, measureIdle, type Setting } from './measure.js'
-import { type Calibrated, type ForgottenGuard, type OutletName, SIDES, type Side } from './messages.js'
+import { type Measured, measure, type Setting } from './measure.js'
+import { type Calibrated, type ForgottenGuard, type OutletName, SIDES } from './messages.js'
 import { loadName, planFor, workName } from './plan.js'
 import { combineRows, faults, type RowResult } from './result.js'
 import { Screen, wrap } from './screen.js'
@@ -54,13 +54,9 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
   text(screen, calibrationLine(rates, outlet))
   screen.line()
   const setting: Setting = { children, sender, outlet, plan, epochNs }
-  const idle: Record<Side, number> = {
-    dgram: await measureIdle(setting, 'dgram'),
-    wraith: await measureIdle(setting, 'wraith'),
-  }
-  const rows = await measureAll(setting, screen, idle)
+  const rows = await measureAll(setting, screen)
   const forgotten = await forget(children)
-  report(screen, rows, machine, idle, rates, forgotten)
+  report(screen, rows, machine, rates, forgotten)
   const wrong = faults(rows)
   for (const fault of wrong) screen.line(screen.red(`WRONG: ${fault}`))
   if (options.json) process.stdout.write(`${JSON.stringify(jsonReport(rows, machine, forgotten))}\n`)
@@ -68,11 +64,7 @@ async function run(options: DemoOptions, children: Children): Promise<number> {
 }
 
 /** Every row: dgram, wraith, dgram, wraith, …, each run in a fresh receiver. */
-async function measureAll(
-  setting: Setting,
-  screen: Screen,
-  idle: Record<Side, number>,
-): Promise<RowResult[]> {
+async function measureAll(setting: Setting, screen: Screen): Promise<RowResult[]> {
   const { plan } = setting
   const runs: Measured[] = []
   const total = plan.rows.length * plan.rounds * SIDES.length
@@ -81,7 +73,7 @@ async function measureAll(
       for (const side of SIDES) {
         const what = `[${runs.length + 1}/${total}] ${loadName(row)}, ${workName(row)}, ${side}`
         if (screen.live) screen.block([...costTable(combineRows(plan.rows, runs)), `${what} …`])
-        const measured = await measure(setting, side, row, idle[side])
+        const measured = await measure(setting, side, row)
         runs.push(measured)
         if (!screen.live) text(screen, plainLine(what, measured))
       }
@@ -115,7 +107,6 @@ function report(
   screen: Screen,
   rows: readonly RowResult[],
   machine: Machine,
-  idle: Record<Side, number>,
   rates: Calibrated,
   forgotten: ForgottenGuard,
 ): void {
@@ -123,7 +114,7 @@ function report(
   for (const lines of [
     costTable(rows),
     booksTable(rows),
-    summary(rows, machine, idle, rates),
+    summary(rows, machine, rates),
     forgottenLines(forgotten),
   ]) {
     const [title = '', ...rest] = lines

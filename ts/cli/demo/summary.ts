@@ -15,16 +15,11 @@ const FEW_DROPS = 0.001
 const LATE_MS = 10
 
 /** The results in words: every row, won or lost, and what has to be known to read them. */
-export function summary(
-  rows: readonly RowResult[],
-  machine: Machine,
-  idle: Record<Side, number>,
-  rates: Calibrated,
-): string[] {
+export function summary(rows: readonly RowResult[], machine: Machine, rates: Calibrated): string[] {
   const lines = ['Who won (UdpSocket against node:dgram, same handler, same run)']
   for (const result of rows) lines.push(...wrap(`- ${sentence(result)}`))
   lines.push(...wrap(`= ${overall(rows)}`), '', 'How to read this')
-  const all = [...notes(rows, rates), buffersNote(rows), idleNote(idle), ...troubles(rows, machine)]
+  const all = [...notes(rows, rates), buffersNote(rows), ...troubles(rows, machine)]
   for (const note of all) lines.push(...wrap(`- ${note}`))
   return lines
 }
@@ -161,13 +156,6 @@ function troubles(rows: readonly RowResult[], machine: Machine): string[] {
   }
   if (machine.cores < 2) found.push('One core: sender and receiver took turns, so latencies say little.')
   return found
-}
-
-function idleNote({ dgram, wraith }: Record<Side, number>): string {
-  return (
-    `A receiver without packets used ${decimal(dgram / 1e6)} ms of CPU time a second (dgram) and ` +
-    `${decimal(wraith / 1e6)} ms (wraith); this is taken off every row.`
-  )
 }
 
 /** Batching is where the gain comes from, so how large the batches were explains the rows. */
