@@ -133,6 +133,16 @@ test('return() ends an iterator that waits, without a packet', async () => {
   expect((await collect(socket, 1))[0]?.text).toBe('x')
 })
 
+test('throw() ends an iterator that waits, without a packet', async () => {
+  const socket = await bind()
+  const iterator = socket[Symbol.asyncIterator]()
+  const waiting = iterator.next()
+  await expect(iterator.throw(new Error('mine'))).rejects.toThrow('mine')
+  expect(await waiting).toEqual({ value: undefined, done: true })
+  await deliver(await dgram(), socket.address(), 'x')
+  expect((await collect(socket, 1))[0]?.text).toBe('x')
+})
+
 test('return() of an iterator that is not the consumer leaves the consumer alone', async () => {
   const socket = await bind()
   const all = collect(socket, 1)

@@ -116,11 +116,18 @@ export class Reader implements Source {
   iterate(): AsyncGenerator<Batch, void, undefined> {
     const consumer: IteratorConsumer = { kind: 'iterator', waiting: undefined }
     const batches = this.#batches(consumer)
-    const leave = batches.return.bind(batches)
-    // A generator that waits would answer to return() when the next packet has come, which may be never.
-    batches.return = (value) => {
+    const [leave, fail] = [batches.return.bind(batches), batches.throw.bind(batches)]
+    const stop = (): void => {
       if (this.#consumer === consumer) this.stop()
+    }
+    // A generator that waits would answer to these when the next packet has come, which may be never.
+    batches.return = (value) => {
+      stop()
       return leave(value)
+    }
+    batches.throw = (error) => {
+      stop()
+      return fail(error)
     }
     return batches
   }
