@@ -122,7 +122,10 @@ export class PooledBuffer implements Disposable {
     return Promise.resolve(promise).finally(() => ticket.home.put(ticket))
   }
 
-  /** Adds a note to this holder's record: it is shown by `pool.dump()` and in a leak report. */
+  /**
+   * Adds a note to this holder's record: it is shown by `pool.dump()` and in a leak report. A note that refers to the
+   * guard keeps it alive, so that its loss is not seen: pass strings and numbers.
+   */
   touch(note: unknown): this {
     const ticket = PooledBuffer.#live(this)
     ticket.home.note(ticket, note)

@@ -45,7 +45,10 @@ export class Holders {
   readonly level: LeakDetection
   readonly #sequenceOf: Float64Array
   readonly #traces = new Map<number, Trace>()
-  readonly #pending: number[] = []
+  /** Slots whose stack waits to be formatted. */
+  readonly #pending = new Set<number>()
+  /** Slots whose holder has notes, or had some until it gave the slot back. */
+  readonly #noted = new Set<number>()
   #lastStack = Number.NEGATIVE_INFINITY
   readonly #markSequence: number[] = []
   readonly #markTime: number[] = []
@@ -64,13 +67,14 @@ export class Holders {
       this.#markSequence.splice(0, MARKS / 2)
       this.#markTime.splice(0, MARKS / 2)
     }
+    if (this.#noted.size > 0) this.#forgetNotes()
     if (this.level === 'sampled') {
       if (now - this.#lastStack < STACK_INTERVAL_MS) return
       this.#lastStack = now
     } else if (this.level !== 'stack') return
     this.#traces.set(slot, { sequence, holder: captureStack(), stack: undefined, notes: undefined })
-    this.#pending.push(slot)
-    if (this.#pending.length === 1) setImmediate(() => this.#format()).unref()
+    if (this.#pending.size === 0) setImmediate(() => this.#format()).unref()
+    this.#pending.add(slot)
   }
 
   /**
@@ -84,7 +88,17 @@ export class Holders {
       if (trace.sequence === this.#sequenceOf[slot]) trace.stack = trace.holder.stack
       trace.holder = undefined
     }
-    this.#pending.length = 0
+    this.#pending.clear()
+  }
+
+  /** What a note refers to must not live on with the slot's next holders. */
+  #forgetNotes(): void {
+    for (const slot of this.#noted) {
+      const trace = this.#traces.get(slot)
+      if (trace !== undefined && trace.sequence === this.#sequenceOf[slot]) continue
+      this.#noted.delete(slot)
+      this.#traces.delete(slot)
+    }
   }
 
   note(slot: number, note: unknown): void {
@@ -94,6 +108,7 @@ export class Holders {
       trace = { sequence, holder: undefined, stack: undefined, notes: undefined }
       this.#traces.set(slot, trace)
     }
+    this.#noted.add(slot)
     trace.notes ??= []
     if (trace.notes.length === MAX_NOTES) trace.notes.shift()
     trace.notes.push(note)

@@ -186,7 +186,12 @@ impl Receiver {
             UdpMetrics::add(&metrics.empty_polls, 1);
         }
         let syscall = if self.options.backend == Backend::Recvmmsg { "recvmmsg" } else { "recvmsg" };
-        outcome.map_err(|errno| Error::system(syscall, errno, "receiving"))
+        outcome.map_err(|errno| match errno {
+            libc::ENOSYS => {
+                Error::system(syscall, errno, "receiving").advise("Receive with the recvmsg backend.")
+            }
+            _ => Error::system(syscall, errno, "receiving"),
+        })
     }
 
     /// Makes rows of the first `received` messages.
