@@ -57,6 +57,7 @@ function sentence(result: RowResult): string {
 function verdict(value: number | undefined, dgram: SideResult, wraith: SideResult): string {
   if (value === undefined) return 'no comparison'
   const words = `${times(value)} the packets per CPU-second`
+  if (dgram.runs < 2 || wraith.runs < 2) return `${words} (one run each, no verdict)`
   const [leastDgram, mostDgram] = dgram.packetsPerCpuSecondRange
   const [leastWraith, mostWraith] = wraith.packetsPerCpuSecondRange
   if (leastWraith <= mostDgram && leastDgram <= mostWraith)
