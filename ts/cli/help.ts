@@ -21,15 +21,15 @@ with the same receive buffer, and either counts bytes or parses StatsD:
   full         bursts as fast as they go (UDP_SEGMENT): more than either can
                take, so the receiver and its stock receive buffer are the limit
   full, big    the same with a larger receive buffer, where one is granted
-  one by one   a system call for each packet, as fast as it goes: the sender is
-               the limit, and there is hardly a difference
+  one by one   a system call for each packet, as fast as it goes: few packets
+               for each wake-up of the receiver, and hardly a difference
 
 Prints where every packet went, what it cost and who won; then shows a forgotten
 guard. Nothing leaves this machine.
 
 Options:
   --seconds N  about how long it takes, 1 to ${MOST_SECONDS} (default ${DEFAULT_SECONDS}). Under 25 each
-               side runs once a row, not twice or more; 5 s is the least.
+               side runs once a row, not twice or more; 7 s is the least.
   --json       last line of standard output: { "dgram": {…}, "wraith": {…},
                "ratio": {…} }; the rest goes to standard error. The ratios
                packetsPerCpuSecond, heapBytesPerPacket and gcTime are wraith
