@@ -121,15 +121,16 @@ function fullNote(rows: readonly RowResult[], { segments }: Calibrated): string 
   const together =
     segments === undefined
       ? 'one after the other: this system cannot send them with one call (UDP_SEGMENT), so one sender may not offer enough'
-      : 'with one system call (UdpSocket.sendSegments); the kernel cuts them into ordinary datagrams'
+      : 'with one system call (UdpSocket.sendSegments); the kernel cuts them into ordinary datagrams, which reach the ' +
+        'receiver together, as they do from a network card under load'
   const lost =
     full?.dgram === undefined || full.wraith === undefined
       ? ''
       : ` What neither has room for the kernel drops: ${share(full.dgram)} of dgram's packets and ` +
         `${share(full.wraith)} of wraith's with "count bytes".`
   return (
-    `"full" and 100k/s: bursts of ${BURST} datagrams leave ${together}. They reach the receiver together, as they do ` +
-    `from a network card under load. "full" offers as much as one sender can.${lost} These datagrams all have ` +
+    `"full" and 100k/s: bursts of ${BURST} datagrams leave ${together}. ` +
+    `"full" offers as much as one sender can.${lost} These datagrams all have ` +
     `${EQUAL_BYTES} bytes, which suits UdpSocket's heap best; in the other rows the lengths are mixed.`
   )
 }
