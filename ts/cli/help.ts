@@ -18,8 +18,8 @@ with the same receive buffer, and either counts bytes or parses StatsD:
 
   1k/s, 10k/s  packets one by one, evenly spread
   100k/s       evenly spread bursts of 32 packets
-  full         bursts as fast as they go (UDP_SEGMENT): more than either can
-               take, so the receiver and its stock receive buffer are the limit
+  full         bursts as fast as they go (UDP_SEGMENT): far more than dgram can
+               take, with the stock receive buffer
   full, big    the same with a larger receive buffer, where one is granted
   one by one   a system call for each packet, as fast as it goes: few packets
                for each wake-up of the receiver, and hardly a difference

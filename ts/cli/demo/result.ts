@@ -115,7 +115,7 @@ export function ratios({ dgram, wraith }: RowResult): Ratios {
   }
 }
 
-/** Full rate in bursts with the machine's own receive buffer: more than either side can take. */
+/** Full rate in bursts with the machine's own receive buffer: the most that one sender can offer. */
 export function isHeadline({ row }: RowResult): boolean {
   return row.rate === undefined && row.burst > 1 && row.recvBufferSize === undefined
 }
