@@ -1,19 +1,19 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 
-import { isUnstable } from '../bytes.js'
-import { fromNative, invalidType, WraithError, wrapNative } from '../errors.js'
+import { fromNative, type WraithError, wrapNative } from '../errors.js'
 import { Events } from '../events.js'
-import { type NativeUdp, native } from '../native.js'
-import { BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
-import { FALLBACK, isGuard, type PooledBuffer, peekTicket, takeTicket } from '../pool/guard.js'
+import type { NativeUdp } from '../native.js'
+import { type BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
+import type { PooledBuffer } from '../pool/guard.js'
 import { boolean, callable, wholeNumber } from '../validate.js'
 import type { Batch } from './batch.js'
+import { bindNative, ownPool, resolve, throwIfAborted } from './bind.js'
 import { type CheckedOptions, checkBindOptions, hostName, invalidAddress, sendPort } from './options.js'
 import type { Peer } from './peers.js'
 import { type BatchHandler, DONE, Reader, socketClosed } from './reader.js'
 import type { Rows } from './rows.js'
+import { loopback, Sender } from './sender.js'
 import type { UdpInfo, UdpMetrics, UdpSocketOptions } from './types.js'
 
 interface UdpEventMap {
@@ -47,6 +47,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   readonly #internals: PoolInternals
   readonly #ownsPool: boolean
   readonly #reader: Reader
+  readonly #sender: Sender
   readonly #events = new Events<UdpEventMap>(['drain', 'error', 'close'])
   readonly #onAbort = (): void => void this.close()
   readonly #closedPromise: Promise<void>
@@ -72,6 +73,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
       if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
     }
     this.#reader = new Reader(this.#native, this.#internals, () => this.#label, onBatch)
+    this.#sender = new Sender(this.#native, this.#internals.slots, options.family)
     this.#internals.attach(this.#reader)
     this.#label = `the UDP socket on ${text(this.address())}`
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
@@ -161,7 +163,8 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   send(bytes: Uint8Array | string, peer: Peer): boolean
   send(bytes: Uint8Array | string, port: number, address?: string): boolean
   send(bytes: Uint8Array | string, to?: Peer | number, address?: string): boolean {
-    return this.#send(bytes, to, address, undefined)
+    this.#open()
+    return this.#sender.send(bytes, to, address, undefined)
   }
 
   /**
@@ -181,7 +184,8 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     address?: string,
   ): boolean {
     const segment = wholeNumber('segmentSize', segmentSize, 1, MAX_PAYLOAD[this.#options.family])
-    return this.#send(bytes, to, address, segment)
+    this.#open()
+    return this.#sender.send(bytes, to, address, segment)
   }
 
   /**
@@ -192,24 +196,8 @@ export class UdpSocket implements AsyncDisposable, Disposable {
    *   throws, the guard is still yours.
    */
   sendOwned(guard: PooledBuffer, peer?: Peer): boolean {
-    if (this.#closed) throw socketClosed()
-    if (!isGuard(guard)) throw invalidType('guard', guard, 'a guard of a BufferPool')
-    const ticket = peekTicket(guard)
-    const { slots } = this.#internals
-    const target = this.#target(peer, undefined)
-    if (ticket.slot === FALLBACK || ticket.home !== slots) return this.#sendForeign(guard, target)
-    slots.settle(ticket)
-    let sent: number
-    try {
-      sent = this.#native.sendSlot(ticket.slot, ticket.length, target.port, target.address)
-    } catch (error) {
-      throw sendError(error)
-    }
-    if (sent === 0) throw queueFull()
-    takeTicket(guard)
-    slots.gaveUp(ticket)
-    if (sent === 1) slots.feed()
-    return sent === 1
+    this.#open()
+    return this.#sender.sendOwned(guard, peer)
   }
 
   /**
@@ -219,7 +207,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
    */
   async connect(port: number, address?: string): Promise<void> {
     sendPort(port)
-    const host = address === undefined ? this.#loopback() : hostName('address', address)
+    const host = address === undefined ? loopback(this.#options.family) : hostName('address', address)
     const resolved = await resolve(host, this.#options.family)
     this.#open()
     fromNative(() => this.#native.connect(port, resolved), 'address')
@@ -399,56 +387,6 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     return DONE
   }
 
-  #target(to: unknown, address: unknown): { port: number; address: string | undefined } {
-    if (to === undefined) return { port: 0, address: undefined }
-    if (typeof to === 'object' && to !== null) {
-      const peer = to as Partial<Peer>
-      return { port: sendPort(peer.port), address: hostName('peer.address', peer.address) }
-    }
-    return {
-      port: sendPort(to),
-      address: address === undefined ? this.#loopback() : hostName('address', address),
-    }
-  }
-
-  #loopback(): string {
-    return this.#options.family === 4 ? '127.0.0.1' : '::1'
-  }
-
-  #send(bytes: Uint8Array | string, to: unknown, address: unknown, segment: number | undefined): boolean {
-    if (this.#closed) throw socketClosed()
-    const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-    if (!(data instanceof Uint8Array)) throw invalidType('bytes', bytes, 'a Uint8Array or a string')
-    if (isUnstable(data)) {
-      throw new WraithError(
-        'WRAITH_ERR_SHARED_MEMORY',
-        'bytes lie in a SharedArrayBuffer or a resizable ArrayBuffer, which could change while they are sent. Copy them ' +
-          'into an ordinary Uint8Array first.',
-        { option: 'bytes' },
-      )
-    }
-    const target = this.#target(to, address)
-    try {
-      return this.#native.send(data, target.port, target.address, segment)
-    } catch (error) {
-      throw sendError(error)
-    }
-  }
-
-  /** A guard of another pool or of the heap is sent from where it lies. */
-  #sendForeign(guard: PooledBuffer, target: { port: number; address: string | undefined }): boolean {
-    const { data } = guard
-    let sent: boolean
-    try {
-      sent = this.#native.send(data, target.port, target.address)
-    } catch (error) {
-      throw sendError(error)
-    }
-    if (!sent) throw queueFull()
-    guard.dispose()
-    return true
-  }
-
   #membership(
     join: boolean,
     group: string,
@@ -489,81 +427,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   }
 }
 
-function ownPool(options: CheckedOptions): BufferPool {
-  const { bufferSize, capacity } = options
-  return new BufferPool({
-    ...(bufferSize === undefined ? {} : { bufferSize }),
-    ...(capacity === undefined ? {} : { capacity }),
-  })
-}
-
-function bindNative(
-  options: CheckedOptions,
-  pool: string,
-  address: string | undefined,
-  dispatch: (kind: number, value: number | Error) => number,
-): NativeUdp {
-  const { recvBufferSize, sendBufferSize, fd } = options
-  return fromNative(
-    () =>
-      native().bindUdp(
-        {
-          pool,
-          family: options.family,
-          port: options.port,
-          ipv6Only: options.ipv6Only,
-          reuseAddr: options.reuseAddr,
-          reusePort: options.reusePort,
-          timestamps: options.timestamps,
-          batchSize: options.batchSize,
-          dropTruncated: options.onTruncated === 'drop',
-          portable: options.backend === 'recvmsg',
-          ...(address === undefined ? {} : { address }),
-          ...(recvBufferSize === undefined ? {} : { recvBufferSize }),
-          ...(sendBufferSize === undefined ? {} : { sendBufferSize }),
-          ...(fd === undefined ? {} : { fd }),
-        },
-        dispatch,
-      ),
-    fd === undefined ? 'address' : 'fd',
-  )
-}
-
-async function resolve(host: string, family: 4 | 6): Promise<string> {
-  if (isIP(host) !== 0) return host
-  try {
-    return (await lookup(host, { family })).address
-  } catch (cause) {
-    throw new WraithError(
-      'WRAITH_ERR_INVALID_ADDRESS',
-      `address ${JSON.stringify(host)} could not be resolved to an IPv${family} address. Pass an IP address, or a name ` +
-        'that resolves.',
-      { option: 'address', cause },
-    )
-  }
-}
-
-function throwIfAborted({ signal }: CheckedOptions): void {
-  if (!signal?.aborted) return
-  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Bind with a signal that has not.', {
-    option: 'signal',
-    cause: signal.reason,
-  })
-}
-
-/** What a send was refused for; a wrong address is named by its argument. */
-function sendError(thrown: unknown): unknown {
-  const address = (thrown as { code?: unknown } | null)?.code === 'WRAITH_ERR_INVALID_ADDRESS'
-  return wrapNative(thrown, address ? 'address' : undefined)
-}
-
-function queueFull(): WraithError {
-  return new WraithError(
-    'WRAITH_ERR_QUEUE_FULL',
-    "the send buffer and the queue behind it are full; the guard is still yours. Wait for 'drain' before sending more.",
-  )
-}
-
+/** An address and a port as people write them. */
 function text({ address, port, family }: Peer): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
 }
