@@ -1,6 +1,7 @@
 //! wraith-transport for Node.js: conversion, lifetimes, the event loop and errors. Rules live in the crates below;
 //! names and options that users see live in TypeScript.
 
+mod exported;
 mod isolate;
 mod mailbox;
 mod pool;

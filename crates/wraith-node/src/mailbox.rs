@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use wraith_transport::Error;
 
-use crate::raw::{Env, Value, export};
+use crate::exported::export;
+use crate::raw::{Env, Value};
 
 /// How many slot numbers cross at once.
 pub(crate) const MAILBOX_SLOTS: usize = 32;

@@ -9,6 +9,7 @@ use wraith_transport::memory::{Dirty, Granted, MemoryOptions, State};
 use wraith_transport::pool::PoolCore;
 use wraith_transport::{Code, Error};
 
+use crate::exported::export;
 use crate::isolate::Isolate;
 use crate::mailbox::{MAILBOX_SLOTS, Mailbox};
 use crate::raw::{self, Args, Env, Reply, Value};
@@ -65,7 +66,7 @@ impl PoolBinding {
     fn map(&self, env: Env) -> Result<Value, Error> {
         let slab = Arc::clone(self.core.slab());
         // SAFETY: the slab is mapped for as long as the Arc lives, and no Rust reference is formed over it.
-        unsafe { raw::export(env, slab.base(), slab.len(), slab) }
+        unsafe { export(env, slab.base(), slab.len(), slab) }
     }
 
     /// Takes up to `count` free slots for this isolate; their numbers are in the mailbox.

@@ -1,4 +1,4 @@
-//! The door to raw Node-API: functions with a data pointer, memory exported to JavaScript, thrown errors.
+//! The door to raw Node-API: functions with a data pointer, values, thrown errors.
 //!
 //! A raw function costs 11 ns a call where a method of a napi class costs 280, and it cannot be called with a
 //! wrong `this`: its data belongs to the function object, not to anything that JavaScript can swap.
@@ -180,7 +180,7 @@ unsafe extern "C" fn free_method<T>(_env: Env, data: *mut c_void, _hint: *mut c_
     drop(unsafe { Box::from_raw(data.cast::<Method<T>>()) });
 }
 
-fn internal(what: &'static str) -> Error {
+pub(crate) fn internal(what: &'static str) -> Error {
     Error::new(Code::Internal, format!("Node-API refused {what}"))
 }
 
@@ -277,39 +277,6 @@ pub(crate) fn set(env: Env, object: Value, name: &'static CStr, value: Value) ->
 /// Sets many numeric properties at once.
 pub(crate) fn set_numbers(env: Env, object: Value, pairs: &[(&'static CStr, f64)]) -> Result<(), Error> {
     pairs.iter().try_for_each(|&(name, it)| set(env, object, name, number(env, it)?))
-}
-
-/// # Safety
-/// Called once by Node, on the isolate's thread or at its end, with the keeper that [`export`] gave it.
-unsafe extern "C" fn free_keeper<K>(_env: Env, _data: *mut c_void, keeper: *mut c_void) {
-    // SAFETY: the pointer came from `Box::into_raw` in `export`.
-    drop(unsafe { Box::from_raw(keeper.cast::<K>()) });
-}
-
-/// An ArrayBuffer over memory that Rust owns. `keeper` holds that memory and is dropped when the last view is gone.
-///
-/// # Safety
-/// `data..data + len` must stay readable and writable as long as `keeper` lives, and nothing may form a Rust
-/// reference over it.
-pub(crate) unsafe fn export<K: 'static>(
-    env: Env,
-    data: *mut u8,
-    len: usize,
-    keeper: K,
-) -> Result<Value, Error> {
-    let hint = Box::into_raw(Box::new(keeper)).cast::<c_void>();
-    let mut value = ptr::null_mut();
-    // SAFETY: the memory outlives the ArrayBuffer by the caller's promise; the finalizer frees the keeper once.
-    let status = unsafe {
-        sys::napi_create_external_arraybuffer(env, data.cast(), len, Some(free_keeper::<K>), hint, &mut value)
-    };
-    if status == sys::Status::napi_no_external_buffers_allowed {
-        // SAFETY: Node refused, so nothing else will free the keeper.
-        drop(unsafe { Box::from_raw(hint.cast::<K>()) });
-        return Err(Error::new(Code::RuntimeUnsupported, "this runtime allows no external ArrayBuffers"));
-    }
-    check(status, "an external ArrayBuffer")?;
-    Ok(value)
 }
 
 /// The JavaScript error of `error`: `code`, and `errno` and `syscall` when there was a system call.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use wraith_transport::Error;
 use wraith_transport::udp::{BufferSize, Columns, PEERS, UdpSnapshot};
 
-use crate::raw::{self, Env, Value, export};
+use crate::exported::export;
+use crate::raw::{self, Env, Value};
 
 /// `publicBlock`, `privateBlock` and the `columns` object that says what lies where.
 pub(super) fn export_columns(env: Env, object: Value, columns: &Arc<Columns>) -> Result<(), Error> {
