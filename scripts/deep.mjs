@@ -72,6 +72,7 @@ const steps = [
     name: 'storms',
     title: 'storms and soak: long runs of the TypeScript API',
     limitSeconds: 900,
+    minimum: 20,
     run: suite('deep'),
   },
 ]
