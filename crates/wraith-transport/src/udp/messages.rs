@@ -2,9 +2,10 @@
 #![expect(unsafe_code, reason = "holds pointers that the kernel writes through")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ptr::NonNull;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use std::{mem, ptr};
+use std::mem;
+use std::ptr::NonNull;
+use std::slice;
 
 use super::address::{NAME_BYTES, SockAddr};
 use super::sys::Errno;
@@ -211,54 +212,128 @@ impl Messages {
 
     /// Reads the control data of message `index`.
     pub(super) fn extras(&self, index: usize) -> Extras {
-        let mut extras = Extras::default();
         if !self.has_extras(index) {
-            return extras;
+            return Extras::default();
         }
         let header = self.header(index);
-        // SAFETY: header and control buffer are this value's own and were filled by the kernel, which leaves
-        // msg_controllen at the bytes it wrote; the CMSG functions stay within them. Payloads are read
-        // unaligned and only when long enough.
-        unsafe {
-            let mut cmsg = libc::CMSG_FIRSTHDR(header);
-            while !cmsg.is_null() {
-                let data = libc::CMSG_DATA(cmsg);
-                let len = ((*cmsg).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
-                read_one(&mut extras, ((*cmsg).cmsg_level, (*cmsg).cmsg_type), data, len);
-                cmsg = libc::CMSG_NXTHDR(header.cast_mut(), cmsg);
-            }
-        }
-        extras
+        // SAFETY: `has_extras` has checked that the header has a control buffer, which is of CONTROL_BYTES, is this value's
+        // own and is written by the kernel only in `receive`, which takes `&mut self`. The kernel leaves msg_controllen
+        // at the bytes that it wrote.
+        let control = unsafe {
+            // The type differs between C libraries.
+            let len = usize::min((*header).msg_controllen as _, CONTROL_BYTES);
+            slice::from_raw_parts((*header).msg_control.cast::<u8>(), len)
+        };
+        parse_control(control)
     }
 }
 
-/// # Safety
-/// `data` must be readable for `len` bytes.
+/// What control data of a message says: `cmsghdr`s with their payloads (cmsg(3)), each aligned to a word. Whatever the bytes
+/// are, those that make no sense end it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-unsafe fn read_one(extras: &mut Extras, kind: (libc::c_int, libc::c_int), data: *const u8, len: usize) {
-    const TIMESPEC: usize = mem::size_of::<libc::timespec>();
+pub(super) fn parse_control(control: &[u8]) -> Extras {
+    const HEADER: usize = mem::size_of::<libc::cmsghdr>();
+    const LEVEL: usize = mem::offset_of!(libc::cmsghdr, cmsg_level);
+    const TYPE: usize = mem::offset_of!(libc::cmsghdr, cmsg_type);
+    let mut extras = Extras::default();
+    let mut rest = control;
+    while let (Some(len), Some(level), Some(kind)) =
+        (word(rest, 0), read_array(rest, LEVEL), read_array(rest, TYPE))
+    {
+        // The header counts, padding does not.
+        let Some(payload) = rest.get(HEADER..len) else { break };
+        read_one(&mut extras, (libc::c_int::from_ne_bytes(level), libc::c_int::from_ne_bytes(kind)), payload);
+        rest = rest.get(len.next_multiple_of(mem::size_of::<usize>())..).unwrap_or_default();
+    }
+    extras
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read_array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    read_array(bytes, at).map(usize::from_ne_bytes)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read_one(extras: &mut Extras, kind: (libc::c_int, libc::c_int), payload: &[u8]) {
+    const NANOSECONDS: usize = mem::offset_of!(libc::timespec, tv_nsec);
     match kind {
-        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) if len >= TIMESPEC => {
-            // SAFETY: long enough by the guard; a timespec is plain integers.
-            let time = unsafe { ptr::read_unaligned(data.cast::<libc::timespec>()) };
-            extras.timestamp_ns = (time.tv_sec as u64).wrapping_mul(1_000_000_000) + time.tv_nsec as u64;
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => {
+            if let (Some(seconds), Some(rest)) = (word(payload, 0), word(payload, NANOSECONDS)) {
+                extras.timestamp_ns = (seconds as u64).wrapping_mul(1_000_000_000).wrapping_add(rest as u64);
+            }
         }
-        (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) if len >= 4 => {
-            // SAFETY: long enough by the guard.
-            extras.drops = Some(unsafe { ptr::read_unaligned(data.cast::<u32>()) });
+        (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+            if let Some(drops) = read_array(payload, 0) {
+                extras.drops = Some(u32::from_ne_bytes(drops));
+            }
         }
-        (libc::SOL_UDP, super::linux::UDP_GRO) if len >= 4 => {
-            // SAFETY: long enough by the guard.
-            let segment = unsafe { ptr::read_unaligned(data.cast::<libc::c_int>()) };
-            extras.segment = usize::try_from(segment).ok().filter(|&segment| segment > 0);
+        (libc::SOL_UDP, super::linux::UDP_GRO) => {
+            if let Some(segment) = read_array(payload, 0) {
+                let segment = usize::try_from(libc::c_int::from_ne_bytes(segment)).ok();
+                extras.segment = segment.filter(|&segment| segment > 0);
+            }
         }
         _ => {}
     }
 }
 
 /// Nothing is known of the control data of other systems.
-///
-/// # Safety
-/// None needed: nothing is read.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-unsafe fn read_one(_: &mut Extras, _: (libc::c_int, libc::c_int), _: *const u8, _: usize) {}
+pub(super) fn parse_control(_: &[u8]) -> Extras {
+    Extras::default()
+}
+
+#[cfg(all(test, target_os = "linux", target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    fn message(len: usize, level: i32, kind: i32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = len.to_ne_bytes().to_vec();
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn drops(len: usize) -> Vec<u8> {
+        message(len, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &7_u32.to_ne_bytes())
+    }
+
+    fn time(seconds: i64, nanoseconds: i64) -> Vec<u8> {
+        let payload = [seconds.to_ne_bytes(), nanoseconds.to_ne_bytes()].concat();
+        message(32, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &payload)
+    }
+
+    #[test]
+    fn control_data_is_read_past_what_is_unknown() {
+        let unknown = message(17, 99, 99, &[1]);
+        let segment = message(20, libc::SOL_UDP, super::super::linux::UDP_GRO, &1400_i32.to_ne_bytes());
+        let all = [unknown, time(2, 3), drops(20), segment].concat();
+        let wanted = Extras { timestamp_ns: 2_000_000_003, drops: Some(7), segment: Some(1400) };
+        assert_eq!(parse_control(&all), wanted);
+    }
+
+    #[test]
+    fn control_data_that_claims_more_or_less_than_there_is_ends_the_reading() {
+        for len in [0, 1, 15, 49, 1000, usize::MAX - 7, usize::MAX] {
+            assert_eq!(parse_control(&[drops(len), drops(20)].concat()), Extras::default(), "{len}");
+        }
+        for cut in 0..20 {
+            assert_eq!(parse_control(&drops(20)[..cut]), Extras::default(), "{cut}");
+        }
+        // Shorter than its kind is: passed over.
+        assert_eq!(parse_control(&[drops(19), drops(20)].concat()).drops, Some(7));
+    }
+
+    #[test]
+    fn a_time_that_no_clock_shows_overflows_nothing() {
+        let wrapped = (-1_i64 as u64).wrapping_mul(1_000_000_000).wrapping_sub(1);
+        assert_eq!(parse_control(&time(-1, -1)).timestamp_ns, wrapped);
+    }
+}

@@ -36,3 +36,13 @@ pub use receiver::{Received, Receiver, Row, row_flags};
 pub use send::{MAX_SEGMENTS, Sent};
 pub use send_queue::{Flushed, SendQueue, SlotSend, SlotSent};
 pub use socket::UdpSocket;
+
+/// What only fuzz targets reach (`--cfg fuzzing`).
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Control data as a receive reads it: timestamp in nanoseconds, drop count, segment size.
+    pub fn parse_control(bytes: &[u8]) -> (u64, Option<u32>, Option<usize>) {
+        let extras = super::messages::parse_control(bytes);
+        (extras.timestamp_ns, extras.drops, extras.segment)
+    }
+}
