@@ -187,9 +187,7 @@ impl Receiver {
         }
         let syscall = if self.options.backend == Backend::Recvmmsg { "recvmmsg" } else { "recvmsg" };
         outcome.map_err(|errno| match errno {
-            libc::ENOSYS => {
-                Error::system(syscall, errno, "receiving").advise("Use the recvmsg backend.")
-            }
+            libc::ENOSYS => Error::system(syscall, errno, "receiving").advise("Use the recvmsg backend."),
             _ => Error::system(syscall, errno, "receiving"),
         })
     }
