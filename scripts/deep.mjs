@@ -1,5 +1,6 @@
 // npm run test:deep: what takes too long for every change. Reports like npm test, and ends within 45 minutes.
 
+import { fuzz } from './fuzz.mjs'
 import { buildAll, cargo, suite } from './lib/checks.mjs'
 import { oneCheck } from './lib/counts.mjs'
 import { cache } from './lib/paths.mjs'
@@ -67,6 +68,13 @@ const steps = [
     limitSeconds: 600,
     minimum: 100,
     run: addressSanitizer,
+  },
+  {
+    name: 'fuzz',
+    title: 'random programs and bytes against plain models (crates/fuzz)',
+    limitSeconds: 600,
+    minimum: 5,
+    run: (timeoutMs) => fuzz(timeoutMs),
   },
   {
     name: 'storms',
