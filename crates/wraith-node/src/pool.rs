@@ -15,20 +15,31 @@ use crate::mailbox::{MAILBOX_SLOTS, Mailbox};
 use crate::raw::{self, Args, Env, Reply, Value};
 use crate::registry::{Id, Registry};
 
-static POOLS: Registry<PoolCore> = Registry::new();
+/// A pool and the one isolate that sees its memory. Nobody else may receive into it: bytes that change while JavaScript
+/// reads them crash the engine.
+struct Private {
+    core: Arc<PoolCore>,
+    isolate: Arc<Isolate>,
+}
 
-/// Finds a living pool of this process by the id that its object shows.
-pub(crate) fn find_pool(id: &str) -> Result<Arc<PoolCore>, Error> {
-    Id::parse(id)
-        .and_then(|id| POOLS.find(id))
-        .filter(|pool| !pool.is_closed())
-        .ok_or_else(|| Error::new(Code::PoolClosed, "the pool is closed"))
+static POOLS: Registry<Private> = Registry::new();
+
+/// Finds a living pool of this isolate by the id that its object shows.
+pub(crate) fn find_pool(id: &str, isolate: &Arc<Isolate>) -> Result<Arc<PoolCore>, Error> {
+    let closed = || Error::new(Code::PoolClosed, "the pool is closed");
+    let pool = Id::parse(id).and_then(|id| POOLS.find(id)).ok_or_else(closed)?;
+    if !Arc::ptr_eq(&pool.isolate, isolate) {
+        return Err(Error::new(Code::Busy, "the pool belongs to another isolate"));
+    }
+    if pool.core.is_closed() { Err(closed()) } else { Ok(Arc::clone(&pool.core)) }
 }
 
 struct PoolBinding {
     core: Arc<PoolCore>,
     isolate: Arc<Isolate>,
     mailbox: Rc<Mailbox>,
+    /// Keeps the entry of the registry.
+    _private: Arc<Private>,
 }
 
 /// Makes a pool and returns the object that the facade drives it with.
@@ -41,8 +52,9 @@ pub(crate) fn create(
     let isolate = Isolate::current(env)?;
     let core = PoolCore::new(buffer_size, capacity, memory)?;
     isolate.uses(&core);
-    let id = POOLS.enter(&core)?;
-    let this = Rc::new(PoolBinding { core, isolate, mailbox: Mailbox::new() });
+    let private = Arc::new(Private { core: Arc::clone(&core), isolate: Arc::clone(&isolate) });
+    let id = POOLS.enter(&private)?;
+    let this = Rc::new(PoolBinding { core, isolate, mailbox: Mailbox::new(), _private: private });
 
     let object = raw::object(env)?;
     raw::set(env, object, c"id", raw::string(env, &id.to_string())?)?;

@@ -72,7 +72,7 @@ pub(crate) fn bind(
     dispatch: Value,
 ) -> Result<Value, Error> {
     let isolate = Isolate::current(env)?;
-    let pool = find_pool(pool_id)?;
+    let pool = find_pool(pool_id, &isolate)?;
     let number = OwnerNumber::take()?;
     let socket = UdpSocket::bind(options)?;
     let bound = Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver)
@@ -117,9 +117,11 @@ fn start(
         cleanup: Cell::new(std::ptr::null_mut()),
     });
     let object = raw::object(env)?;
-    values::export_columns(env, object, &columns)?;
-    methods::install(env, object, &binding)?;
-    event_loop::watch(&binding, dispatch).inspect_err(|_| binding.abandon())?;
+    // User code can refuse a property, with a setter on Object.prototype that throws.
+    values::export_columns(env, object, &columns)
+        .and_then(|()| methods::install(env, object, &binding))
+        .and_then(|()| event_loop::watch(&binding, dispatch))
+        .inspect_err(|_| binding.abandon())?;
     Ok(object)
 }
 
