@@ -131,9 +131,9 @@ export class BufferPool implements Disposable {
    */
   acquireMany(count: number): PooledBuffers {
     wholeNumber('count', count, 0, this.capacity + (this.#throws ? 0 : this.#fallback.max))
-    const guards = new PooledBuffers()
+    const guards = new PooledBuffers(count)
     try {
-      for (let i = 0; i < count; i++) guards.push(this.acquire())
+      for (let i = 0; i < count; i++) guards[i] = this.acquire()
     } catch (error) {
       guards.dispose()
       throw error

@@ -168,7 +168,8 @@ export class PooledBuffers extends Array<PooledBuffer> implements Disposable {
 
   /** Disposes of every guard; those already disposed of are passed over. */
   dispose(): void {
-    for (const guard of this) guard.dispose()
+    // By index: iterating over a subclass of Array costs several times as much.
+    for (let i = 0; i < this.length; i++) this[i]?.dispose()
   }
 
   /** As {@link PooledBuffers.dispose}, for `using`. */
