@@ -9,6 +9,9 @@ import { type Peer, Peers } from './peers.js'
 
 /** Bit of the flags column: the packet was larger than its slot. */
 export const TRUNCATED = 1
+/** Views that are kept; with all of them in use, about 400 KiB of heap. */
+const VIEW_BITS = 12
+const VIEWS = 1 << VIEW_BITS
 /** In the private slot column: this row was taken out of the batch. */
 const TAKEN = 0xffff_ffff
 
@@ -33,8 +36,11 @@ export class Rows {
   readonly #sizes: Uint32Array
   readonly #wire: Uint32Array
   readonly #peers: Peers
-  /** The latest view made of each slot: traffic of one size makes no views at all. */
-  readonly #views: (Bytes | undefined)[]
+  /**
+   * Views made before, by a hash of where they begin and how long they are: traffic of one size, or of a few, makes next
+   * to no views.
+   */
+  readonly #views = new Array<Bytes | undefined>(VIEWS).fill(undefined)
   readonly #short: () => void
   /** Debug mode: where the rows lie in the slab. */
   #origins = new Uint32Array(0)
@@ -58,7 +64,6 @@ export class Rows {
     this.#sizes = new Uint32Array(hidden, columns.privateLengths, rows)
     this.#wire = new Uint32Array(hidden, columns.privateWireLengths, rows)
     this.#peers = new Peers(native, new Uint32Array(hidden, columns.privatePeers, rows))
-    this.#views = new Array<Bytes | undefined>(pool.slots.capacity).fill(undefined)
     this.#memory = pool.slots.memory
   }
 
@@ -91,10 +96,11 @@ export class Rows {
   bytes(row: number): Bytes {
     const length = this.#sizes[row] as number
     const offset = this.#starts[row] as number
-    const slot = this.#slots[row] as number
-    const cached = this.#views[slot]
+    if (this.#slots[row] === TAKEN) throw taken(row, 'Read it through its guard.')
+    const place = placeOf(offset, length)
+    const cached = this.#views[place]
     if (cached !== undefined && cached.byteLength === length && cached.byteOffset === offset) return cached
-    return this.#makeView(slot, offset, length)
+    return this.#makeView(place, offset, length)
   }
 
   peer(row: number): Peer {
@@ -114,7 +120,7 @@ export class Rows {
   }
 
   take(row: number): PooledBuffer {
-    if (this.#slots[row] === TAKEN) throw taken(row)
+    if (this.#slots[row] === TAKEN) throw taken(row, 'Take a row once.')
     const { slots } = this.#pool
     const spare = slots.spare()
     const slot = this.#native.take(row, spare)
@@ -123,13 +129,10 @@ export class Rows {
     return this.#pool.guard(slots.adopt(slot, this.#sizes[row] as number))
   }
 
-  #makeView(slot: number, offset: number, length: number): Bytes {
-    if (slot === TAKEN) {
-      throw new WraithError('WRAITH_ERR_STALE_BATCH', 'this row was taken. Read it through its guard.')
-    }
+  #makeView(place: number, offset: number, length: number): Bytes {
     if (this.#memory.byteLength === 0) this.#remap()
     const view = bytesOver(this.#memory, offset, length)
-    if (!this.#pool.slots.debug) this.#views[slot] = view
+    if (!this.#pool.slots.debug) this.#views[place] = view
     return view
   }
 
@@ -159,8 +162,13 @@ export class Rows {
   }
 }
 
-function taken(row: number): WraithError {
-  return new WraithError('WRAITH_ERR_STALE_BATCH', `row ${row} was taken already. Take a row once.`)
+/** Multiplicative hashing: the upper bits of the products are well mixed. */
+function placeOf(offset: number, length: number): number {
+  return Math.imul(offset ^ Math.imul(length, 0x9e37_79b1), 0x85eb_ca6b) >>> (32 - VIEW_BITS)
+}
+
+function taken(row: number, advice: string): WraithError {
+  return new WraithError('WRAITH_ERR_STALE_BATCH', `row ${row} was taken. ${advice}`)
 }
 
 /** A row number that the batch does not have. */
