@@ -109,9 +109,14 @@ unsafe extern "C" fn handle_closed(handle: *mut c_void) {
 /// # Safety
 /// Called by libuv with a handle of ours.
 unsafe extern "C" fn handle_ready(handle: *mut c_void, status: c_int, events: c_int) {
-    // SAFETY: the handle's count keeps the binding alive until the close callback, which libuv never runs inside
-    // this one.
-    let binding = unsafe { &*uv::data(handle).cast::<UdpBinding>() };
+    // SAFETY: a handle of ours, by this function's contract.
+    let data = unsafe { uv::data(handle) }.cast_const().cast::<UdpBinding>();
+    // SAFETY: the handle holds a count until its close callback. This one is for the time of the call: a handler that
+    // runs the loop itself, as some addons can, may get there before it returns.
+    let binding = unsafe {
+        Rc::increment_strong_count(data);
+        Rc::from_raw(data)
+    };
     if status < 0 {
         binding.recover();
         return;
