@@ -2,11 +2,11 @@
 //!
 //! ```sh
 //! cargo run --release -p wraith-transport --example udp_drain -- [--json] [--size 64|1472] [--rounds 21]
-//!     [--batch 64] [--buffer BYTES] [--timestamps] [--recvfrom]
+//!     [--batch 64] [--buffer BYTES] [--read BYTES] [--timestamps] [--recvfrom]
 //! ```
 //!
 //! A round fills the socket's buffer from another socket, stops, and measures the thread's CPU time
-//! (CLOCK_THREAD_CPUTIME_ID) of taking every packet out and adding up its bytes. The two loops take turns, who is
+//! (CLOCK_THREAD_CPUTIME_ID) of taking every packet out and adding up its bytes (`--read`: the first so many). The two loops take turns, who is
 //! first changes from round to round, and the medians are printed with their quartiles. Both get the same
 //! packets into buffers of 2048 bytes and must come to the same sum. The receive buffer is 8 MiB when the process
 //! may exceed the limit (SO_RCVBUFFORCE), else what is usual on the machine; `--buffer` asks for a size within the limit
@@ -50,6 +50,7 @@ mod linux {
         rounds: usize,
         batch: usize,
         buffer: Option<usize>,
+        read: usize,
         timestamps: bool,
         backend: Backend,
     }
@@ -61,6 +62,7 @@ mod linux {
             rounds: 21,
             batch: 64,
             buffer: None,
+            read: SLOT,
             timestamps: false,
             backend: Backend::Recvmmsg,
         };
@@ -79,6 +81,7 @@ mod linux {
                 "--size" => wanted.sizes = vec![number(0, SLOT)?],
                 "--rounds" => wanted.rounds = number(1, 1000)?,
                 "--batch" => wanted.batch = number(1, 1024)?,
+                "--read" => wanted.read = number(0, SLOT)?,
                 "--buffer" => wanted.buffer = Some(number(1, 1 << 30)?),
                 other => return Err(format!("{other} is unknown; see the head of this file")),
             }
@@ -106,6 +109,8 @@ mod linux {
         bare: Bare,
         receiver: Receiver,
         payload: Vec<u8>,
+        /// How many bytes of a packet are added up.
+        read: usize,
     }
 
     fn measure(arguments: &Arguments, size: usize) {
@@ -128,6 +133,7 @@ mod linux {
             bare: Bare::new(arguments.batch),
             receiver,
             payload: (0..size).map(|at| at as u8).collect(),
+            read: arguments.read,
             socket,
         };
         // Warm: pages, caches, and the frequency of the CPU.
@@ -173,10 +179,13 @@ mod linux {
         fn round(&mut self, bare: bool) -> (usize, f64) {
             let sent = self.fill();
             let start = thread_cpu_ns();
-            let (packets, sum) =
-                if bare { self.bare.drain(self.socket.fd()) } else { drain(&mut self.receiver) };
+            let (packets, sum) = if bare {
+                self.bare.drain(self.socket.fd(), self.read)
+            } else {
+                drain(&mut self.receiver, self.read)
+            };
             let took = thread_cpu_ns() - start;
-            let each: u64 = self.payload.iter().map(|&byte| u64::from(byte)).sum();
+            let each: u64 = self.payload.iter().take(self.read).map(|&byte| u64::from(byte)).sum();
             assert_eq!(packets, sent, "packets were lost or invented");
             assert_eq!(sum, each * packets as u64, "the bytes are not those that were sent");
             (packets, took as f64 / packets as f64)
@@ -199,7 +208,7 @@ mod linux {
         }
     }
 
-    fn drain(receiver: &mut Receiver) -> (usize, u64) {
+    fn drain(receiver: &mut Receiver, read: usize) -> (usize, u64) {
         let base = receiver.pool().slab().base();
         let (mut packets, mut sum) = (0, 0);
         loop {
@@ -210,7 +219,7 @@ mod linux {
             }
             for row in receiver.rows() {
                 // SAFETY: the row lies in the slab, in a slot that is lent to this loop until `finish`.
-                sum += unsafe { add_up(base.add(row.offset as usize), row.length as usize) };
+                sum += unsafe { add_up(base.add(row.offset as usize), read.min(row.length as usize)) };
             }
             receiver.finish();
         }
@@ -255,7 +264,7 @@ mod linux {
             Bare { headers, _names: names, _vectors: vectors, buffers }
         }
 
-        fn drain(&mut self, fd: i32) -> (usize, u64) {
+        fn drain(&mut self, fd: i32, read: usize) -> (usize, u64) {
             let (mut packets, mut sum) = (0, 0);
             loop {
                 let count = self.headers.len() as u32;
@@ -266,8 +275,8 @@ mod linux {
                 let Ok(got) = usize::try_from(got) else { return (packets, sum) };
                 packets += got;
                 for index in 0..got {
-                    let len = self.headers[index].msg_len as usize;
-                    // SAFETY: the kernel wrote `len` bytes at the start of this buffer.
+                    let len = read.min(self.headers[index].msg_len as usize);
+                    // SAFETY: the kernel wrote at least `len` bytes at the start of this buffer.
                     sum += unsafe { add_up(self.buffers.as_ptr().add(index * SLOT), len) };
                 }
             }
