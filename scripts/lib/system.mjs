@@ -66,7 +66,7 @@ export async function ensureSystemTools(log) {
 
 /** The least Rust that the workspace's Cargo.toml asks for. */
 const rustVersion = (cargoToml) =>
-  /^rust-version\s*=\s*"([\d.]+)"/m.exec(readFileSync(cargoToml, 'utf8'))?.[1] ?? '1.88'
+  /^rust-version\s*=\s*"([\d.]+)"/m.exec(readFileSync(cargoToml, 'utf8'))?.[1] ?? '1.89'
 
 const olderThan = (version, least) => {
   const [a, b] = [version, least].map((text) => text.split('.').map(Number))

@@ -1,5 +1,7 @@
 //! What the other crates agree on and that touches no operating system.
 //!
-//! For now that is [`sizes`]: the buffer and pool sizes of the WRAITH Buffer Pool Integration Guide.
+//! [`sizes`]: the buffer and pool sizes of the WRAITH Buffer Pool Integration Guide. [`frames`]: frames of the WRAITH protocol,
+//! a batch at a time, by the vector instructions that the CPU has.
 
+pub mod frames;
 pub mod sizes;
