@@ -114,7 +114,6 @@ describe('UdpSocket.bind', () => {
   test('memory that cannot be had is an error, and the process lives', async () => {
     const result = await resultOf(`
       import { execFileSync } from 'node:child_process'
-      import { readFileSync } from 'node:fs'
       const warm = await UdpSocket.bind({ capacity: 4 })
       const pages = Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[0])
       execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (pages * 4096 + 2 ** 30)])

@@ -9,6 +9,7 @@ const tools = `
 const packageUrl = ${JSON.stringify(packageUrl)}
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Worker } from 'node:worker_threads'
 const until = async (condition) => {

@@ -72,10 +72,15 @@ const bodies = {
 export type Situation = keyof typeof bodies
 export const situations = Object.keys(bodies) as Situation[]
 
+/** What each worker's socket receives into. */
+export const slabBytes = 16 * 1024 * 1024
+
 export interface Terminations {
   readonly rounds: number
   /** Of the whole process, from when it had warmed up. */
   readonly grownBytes: number
+  /** Mappings of a slab's size that the process still has, on Linux. */
+  readonly slabs: number
   /** The different exit codes of the workers. */
   readonly exits: number[]
 }
@@ -96,7 +101,7 @@ export function terminations(situation: Situation, rounds: number, node?: string
     for (let round = 0; round < ${rounds + warmUp}; round++) {
       if (round === ${warmUp}) before = process.memoryUsage.rss()
       const worker = startWorker(${JSON.stringify(`
-        const socket = await UdpSocket.bind({ address: '127.0.0.1', port: PORT, bufferSize: 16384, capacity: 1024 })
+        const socket = await UdpSocket.bind({ address: '127.0.0.1', port: PORT, bufferSize: 16384, capacity: ${slabBytes / 16384} })
         const to = socket.address()
         ${bodies[situation]}
       `)}.replace('PORT', port))
@@ -104,11 +109,15 @@ export function terminations(situation: Situation, rounds: number, node?: string
       exits.add(await worker.terminate())
     }
     const after = process.memoryUsage.rss()
+    const maps = process.platform === 'linux' ? readFileSync('/proc/self/maps', 'utf8') : ''
+    const slabs = [...maps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm)].filter(
+      ([, from, to]) => parseInt(to, 16) - parseInt(from, 16) === ${slabBytes},
+    ).length
     const again = createSocket('udp4')
     again.bind(port, '127.0.0.1')
     await once(again, 'listening')
     again.close()
-    print({ rounds: ${rounds}, grownBytes: after - before, exits: [...exits] })
+    print({ rounds: ${rounds}, grownBytes: after - before, slabs, exits: [...exits] })
     `,
     { bare: true, timeoutMs: 20_000 + rounds * 1000, ...(node === undefined ? {} : { node }) },
   )

@@ -2,8 +2,13 @@
 //!
 //! Node calls the finalizer of an external ArrayBuffer when the last one over its memory is collected, or when the
 //! environment ends, whichever comes first. At the end of an environment that is too early for memory that user code
-//! has moved on: `ArrayBuffer#transfer()` and a byte stream's reader make a new ArrayBuffer of it, which can be posted to
-//! another thread and outlive us there. Such memory is never given back.
+//! has moved on, which Node 20 and 22 let it: `ArrayBuffer#transfer()` and a byte stream's reader make a new
+//! ArrayBuffer of it, which can be posted to another thread and outlive us there. Such memory is never given back.
+//!
+//! Whether it was moved can be told from the ArrayBuffer that was handed out: it is detached then. So there a younger
+//! *sentinel* looks at it when the environment ends, which detaches all that addons made, the youngest first, and calls each
+//! one's finalizer. To be there then the ArrayBuffer must not have been collected: it is held until the collector
+//! has taken the object that it was made for ([`Shown`]), one collection earlier.
 #![allow(
     unsafe_code,
     reason = "shows memory to JavaScript, and frees it when JavaScript cannot see it any more"
@@ -20,18 +25,32 @@ use wraith_transport::{Code, Error};
 
 use crate::raw::{Env, Value, check, internal};
 
-/// Shared by the finalizers of the memory and of its sentinel.
+/// Shared by the finalizers of the memory and of its sentinel. The references are null where memory cannot be moved.
 struct Export {
     env: Env,
     /// What holds the memory.
     keeper: Cell<Option<Box<dyn Any>>>,
-    /// The ArrayBuffer that was handed out, weakly.
+    /// The ArrayBuffer that was handed out.
     memory: Cell<sys::napi_ref>,
-    /// Node 20 only: an ArrayBuffer over `byte` that lives as long as the memory. See [`sentinel_ends`].
+    /// An ArrayBuffer over `byte` that lives as long as the memory.
     sentinel: Cell<sys::napi_ref>,
     byte: UnsafeCell<u8>,
-    /// What the sentinel has seen: another environment may see the memory.
-    elsewhere: Cell<Option<bool>>,
+    /// The environment ended, and another one may see the memory.
+    elsewhere: Cell<bool>,
+}
+
+/// Holds the ArrayBuffer of an [`export`] for the object that it was made for, and is dropped by that one's finalizer.
+#[must_use]
+pub(crate) struct Shown(Rc<Export>);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let memory = self.0.memory.get();
+        if !memory.is_null() {
+            // SAFETY: it was made with a count of 1, and is null once it was deleted.
+            unsafe { sys::napi_reference_unref(self.0.env, memory, ptr::null_mut()) };
+        }
+    }
 }
 
 /// An ArrayBuffer over memory that Rust owns. `keeper` holds that memory and is dropped when no ArrayBuffer over it is
@@ -45,23 +64,34 @@ pub(crate) unsafe fn export<K: 'static>(
     data: *mut u8,
     len: usize,
     keeper: K,
-) -> Result<Value, Error> {
+) -> Result<(Value, Shown), Error> {
     let export = Rc::new(Export {
         env,
         keeper: Cell::new(Some(Box::new(keeper))),
         memory: Cell::new(ptr::null_mut()),
         sentinel: Cell::new(ptr::null_mut()),
         byte: UnsafeCell::new(0),
-        elsewhere: Cell::new(None),
+        elsewhere: Cell::new(false),
     });
     let made = array_buffer(&export, data, len, memory_ends)?;
-    let renamed = rename(env, made, data, len)?;
-    export.memory.set(reference(env, renamed.unwrap_or(made), 0)?);
-    if renamed.is_none() {
+    let memory = rename(env, made, data, len)?.unwrap_or(made);
+    if can_be_moved(env)? {
         let sentinel = array_buffer(&export, export.byte.get(), 1, sentinel_ends)?;
-        export.sentinel.set(reference(env, sentinel, 1)?);
+        export.sentinel.set(reference(env, sentinel)?);
+        export.memory.set(reference(env, memory)?);
     }
-    Ok(renamed.unwrap_or(made))
+    Ok((memory, Shown(export)))
+}
+
+/// Whether user code can move memory that the facade has marked as untransferable: Node 24 refuses everywhere.
+fn can_be_moved(env: Env) -> Result<bool, Error> {
+    let mut version = ptr::null();
+    // SAFETY: Node writes a pointer to a static structure.
+    let major = unsafe {
+        check(sys::napi_get_node_version(env, &mut version), "its version")?;
+        (*version).major
+    };
+    Ok(major < 24)
 }
 
 type Finalizer = unsafe extern "C" fn(Env, *mut c_void, *mut c_void);
@@ -83,11 +113,11 @@ fn array_buffer(export: &Rc<Export>, data: *mut u8, len: usize, ends: Finalizer)
     Ok(made)
 }
 
-/// A reference that keeps the value alive (`count` 1) or does not (0).
-fn reference(env: Env, value: Value, count: u32) -> Result<sys::napi_ref, Error> {
+/// A reference that keeps the value alive.
+fn reference(env: Env, value: Value) -> Result<sys::napi_ref, Error> {
     let mut reference = ptr::null_mut();
     // SAFETY: the value is a handle of the current scope.
-    check(unsafe { sys::napi_create_reference(env, value, count, &mut reference) }, "a reference")?;
+    check(unsafe { sys::napi_create_reference(env, value, 1, &mut reference) }, "a reference")?;
     Ok(reference)
 }
 
@@ -136,31 +166,15 @@ impl Export {
         }
         len == 0
     }
-
-    /// Whether the environment is ending: it refuses to run JavaScript then.
-    fn is_ending(&self) -> bool {
-        let (mut scope, mut number, mut text) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: as above; to make a string of a number calls no function of anybody's.
-        unsafe {
-            sys::napi_open_handle_scope(self.env, &mut scope);
-            sys::napi_create_int32(self.env, 0, &mut number);
-            let status = sys::napi_coerce_to_string(self.env, number, &mut text);
-            sys::napi_close_handle_scope(self.env, scope);
-            status != sys::Status::napi_ok
-        }
-    }
 }
 
-/// At its end an environment detaches the ArrayBuffers that addons made, the youngest first, and calls each one's finalizer. So
-/// on Node 20, where the memory itself is such a one, this runs while it can still be told whether user code has moved it.
-///
 /// # Safety
 /// Called once by Node, on the isolate's thread, with its share of the export.
 unsafe extern "C" fn sentinel_ends(_env: Env, _data: *mut c_void, export: *mut c_void) {
     // SAFETY: the pointer came from `Rc::into_raw` in `array_buffer`.
     let export = unsafe { Rc::from_raw(export.cast_const().cast::<Export>()) };
     if !export.memory.get().is_null() {
-        export.elsewhere.set(Some(export.is_lost()));
+        export.elsewhere.set(export.is_lost());
     }
 }
 
@@ -169,7 +183,6 @@ unsafe extern "C" fn sentinel_ends(_env: Env, _data: *mut c_void, export: *mut c
 unsafe extern "C" fn memory_ends(env: Env, _data: *mut c_void, export: *mut c_void) {
     // SAFETY: the pointer came from `Rc::into_raw` in `array_buffer`.
     let export = unsafe { Rc::from_raw(export.cast_const().cast::<Export>()) };
-    let elsewhere = export.elsewhere.get().unwrap_or_else(|| export.is_lost() && export.is_ending());
     for reference in [&export.memory, &export.sentinel] {
         let reference = reference.replace(ptr::null_mut());
         if !reference.is_null() {
@@ -178,7 +191,7 @@ unsafe extern "C" fn memory_ends(env: Env, _data: *mut c_void, export: *mut c_vo
         }
     }
     let keeper = export.keeper.take();
-    if elsewhere {
+    if export.elsewhere.get() {
         std::mem::forget(keeper);
     }
 }

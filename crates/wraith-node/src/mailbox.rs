@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use wraith_transport::Error;
 
-use crate::exported::export;
+use crate::exported::{Shown, export};
 use crate::raw::{Env, Value};
 
 /// How many slot numbers cross at once.
@@ -22,7 +22,7 @@ impl Mailbox {
     }
 
     /// The memory as JavaScript gets it.
-    pub(crate) fn export(self: &Rc<Self>, env: Env) -> Result<Value, Error> {
+    pub(crate) fn export(self: &Rc<Self>, env: Env) -> Result<(Value, Shown), Error> {
         let data = self.0.as_ptr().cast_mut().cast::<u8>();
         // SAFETY: the boxed words live as long as the Rc that is handed over, and are only used through cells.
         unsafe { export(env, data, MAILBOX_SLOTS * 4, Rc::clone(self)) }

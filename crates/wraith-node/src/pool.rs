@@ -2,6 +2,7 @@
 //! called once per 32 slots, not once per slot.
 #![allow(unsafe_code, reason = "exports the slab to JavaScript")]
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use wraith_transport::memory::{Dirty, Granted, MemoryOptions, State};
 use wraith_transport::pool::PoolCore;
 use wraith_transport::{Code, Error};
 
-use crate::exported::export;
+use crate::exported::{Shown, export};
 use crate::isolate::Isolate;
 use crate::mailbox::{MAILBOX_SLOTS, Mailbox};
 use crate::raw::{self, Args, Env, Reply, Value};
@@ -40,6 +41,8 @@ struct PoolBinding {
     mailbox: Rc<Mailbox>,
     /// Keeps the entry of the registry.
     _private: Arc<Private>,
+    /// The ArrayBuffers of the mailbox and of the slab.
+    shown: RefCell<Vec<Shown>>,
 }
 
 /// Makes a pool and returns the object that the facade drives it with.
@@ -54,12 +57,20 @@ pub(crate) fn create(
     isolate.uses(&core);
     let private = Arc::new(Private { core: Arc::clone(&core), isolate: Arc::clone(&isolate) });
     let id = POOLS.enter(&private)?;
-    let this = Rc::new(PoolBinding { core, isolate, mailbox: Mailbox::new(), _private: private });
+    let this = Rc::new(PoolBinding {
+        core,
+        isolate,
+        mailbox: Mailbox::new(),
+        _private: private,
+        shown: RefCell::default(),
+    });
 
     let object = raw::object(env)?;
     raw::set(env, object, c"id", raw::string(env, &id.to_string())?)?;
     raw::set(env, object, c"stride", raw::number(env, this.core.slab().stride() as f64)?)?;
-    raw::set(env, object, c"mailbox", this.mailbox.export(env)?)?;
+    let (mailbox, shown) = this.mailbox.export(env)?;
+    this.shown.borrow_mut().push(shown);
+    raw::set(env, object, c"mailbox", mailbox)?;
     raw::set(env, object, c"memory", this.map(env)?)?;
     raw::method(env, object, c"map", &this, |env, this, _| this.map(env).map(Reply::Value))?;
     raw::method(env, object, c"refill", &this, |_, this, args| this.refill(args))?;
@@ -78,7 +89,12 @@ impl PoolBinding {
     fn map(&self, env: Env) -> Result<Value, Error> {
         let slab = Arc::clone(self.core.slab());
         // SAFETY: the slab is mapped for as long as the Arc lives, and no Rust reference is formed over it.
-        unsafe { export(env, slab.base(), slab.len(), slab) }
+        let (memory, shown) = unsafe { export(env, slab.base(), slab.len(), slab) }?;
+        let mut all = self.shown.borrow_mut();
+        // Only the last one can still be asked about.
+        all.truncate(1);
+        all.push(shown);
+        Ok(memory)
     }
 
     /// Takes up to `count` free slots for this isolate; their numbers are in the mailbox.

@@ -15,6 +15,7 @@ use wraith_transport::pool::PoolCore;
 use wraith_transport::udp::{Receiver, ReceiverOptions, SendQueue, UdpOptions, UdpSocket};
 use wraith_transport::{Code, Error};
 
+use crate::exported::Shown;
 use crate::isolate::{Isolate, OwnerNumber};
 use crate::pool::find_pool;
 use crate::raw::{self, Env, Value};
@@ -61,6 +62,8 @@ struct UdpBinding {
     dispatch: Cell<sys::napi_ref>,
     context: Cell<sys::napi_async_context>,
     cleanup: Cell<sys::napi_async_cleanup_hook_handle>,
+    /// The ArrayBuffers of the columns.
+    shown: RefCell<Option<[Shown; 2]>>,
 }
 
 /// Binds a socket and returns the object that the facade drives it with. `dispatch` is called with what happens.
@@ -115,10 +118,12 @@ fn start(
         dispatch: Cell::new(std::ptr::null_mut()),
         context: Cell::new(std::ptr::null_mut()),
         cleanup: Cell::new(std::ptr::null_mut()),
+        shown: RefCell::new(None),
     });
     let object = raw::object(env)?;
     // User code can refuse a property, with a setter on Object.prototype that throws.
     values::export_columns(env, object, &columns)
+        .map(|shown| drop(binding.shown.replace(Some(shown))))
         .and_then(|()| methods::install(env, object, &binding))
         .and_then(|()| event_loop::watch(&binding, dispatch))
         .inspect_err(|_| binding.abandon())?;

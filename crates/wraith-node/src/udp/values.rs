@@ -7,17 +7,19 @@ use std::sync::Arc;
 use wraith_transport::Error;
 use wraith_transport::udp::{BufferSize, Columns, PEERS, UdpSnapshot};
 
-use crate::exported::export;
+use crate::exported::{Shown, export};
 use crate::raw::{self, Env, Value};
 
 /// `publicBlock`, `privateBlock` and the `columns` object that says what lies where.
-pub(super) fn export_columns(env: Env, object: Value, columns: &Arc<Columns>) -> Result<(), Error> {
+pub(super) fn export_columns(env: Env, object: Value, columns: &Arc<Columns>) -> Result<[Shown; 2], Error> {
     let (data, len) = columns.public_block();
     // SAFETY: the block lives as long as the Arc; native only writes it, through atomics.
-    raw::set(env, object, c"publicBlock", unsafe { export(env, data, len, Arc::clone(columns)) }?)?;
+    let (block, public) = unsafe { export(env, data, len, Arc::clone(columns)) }?;
+    raw::set(env, object, c"publicBlock", block)?;
     let (data, len) = columns.private_block();
     // SAFETY: as above.
-    raw::set(env, object, c"privateBlock", unsafe { export(env, data, len, Arc::clone(columns)) }?)?;
+    let (block, private) = unsafe { export(env, data, len, Arc::clone(columns)) }?;
+    raw::set(env, object, c"privateBlock", block)?;
     let layout = columns.layout();
     let places = raw::object(env)?;
     raw::set_numbers(
@@ -39,7 +41,8 @@ pub(super) fn export_columns(env: Env, object: Value, columns: &Arc<Columns>) ->
             (c"peerCount", PEERS as f64),
         ],
     )?;
-    raw::set(env, object, c"columns", places)
+    raw::set(env, object, c"columns", places)?;
+    Ok([public, private])
 }
 
 /// `{ address, family, port }`, an IPv6 address with its zone as dgram shows it.
