@@ -15,4 +15,10 @@ mod arch;
 #[path = "none.rs"]
 mod arch;
 
+#[cfg(all(
+    feature = "simd",
+    any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))
+))]
+mod blocks;
+
 pub(super) use arch::{frames, has};

@@ -1,5 +1,12 @@
 //! x86-64: what its CPUs have, and the choice between their backends.
 
+#![expect(unsafe_code, reason = "calls what is compiled for more instructions than the rest")]
+
+mod avx2;
+mod avx512;
+mod sse2;
+mod sse41;
+
 use crate::frames::columns::FrameColumnsMut;
 use crate::frames::scalar;
 use crate::frames::{Backend, Descriptor, Slab, Supported};
@@ -21,10 +28,20 @@ pub(crate) fn has(backend: Backend) -> bool {
 }
 
 pub(crate) fn frames(
-    _: Supported,
+    backend: Supported,
     slab: Slab<'_>,
     descriptors: &[Descriptor],
     columns: &mut FrameColumnsMut<'_>,
 ) -> usize {
-    scalar::frames(slab, descriptors, columns)
+    match backend.backend() {
+        // SAFETY: SSE2 is part of x86-64.
+        Backend::Sse2 => unsafe { sse2::frames(slab, descriptors, columns) },
+        // SAFETY: `Supported` is the proof that `has` found them.
+        Backend::Sse41 => unsafe { sse41::frames(slab, descriptors, columns) },
+        // SAFETY: as above.
+        Backend::Avx2 => unsafe { avx2::frames(slab, descriptors, columns) },
+        // SAFETY: as above.
+        Backend::Avx512 => unsafe { avx512::frames(slab, descriptors, columns) },
+        _ => scalar::frames(slab, descriptors, columns),
+    }
 }
