@@ -9,6 +9,7 @@ mod batch;
 #[macro_use]
 mod columns;
 pub mod naive;
+pub mod packet;
 mod scalar;
 mod simd;
 mod slab;
