@@ -59,6 +59,21 @@ export const codes = {
     summary: 'A guard was given to a pool that it does not come from.',
     remedy: 'Release a guard to the pool that it was acquired from.',
   },
+  /** Something that only shared pools can do was asked of a private one. Make the pool with { shared: true }. */
+  WRAITH_ERR_NOT_SHARED: {
+    summary: 'Something that only shared pools can do was asked of a private one.',
+    remedy: 'Make the pool with { shared: true }.',
+  },
+  /** A ticket was adopted that was adopted, cancelled or taken back before. Adopt a ticket once, before its pool's ticketTimeout has passed. */
+  WRAITH_ERR_STALE_TICKET: {
+    summary: 'A ticket was adopted that was adopted, cancelled or taken back before.',
+    remedy: "Adopt a ticket once, before its pool's ticketTimeout has passed.",
+  },
+  /** A token refers to nothing that is alive in this process. Keep what was shared alive until the other side has attached, and share within one process. */
+  WRAITH_ERR_STALE_TOKEN: {
+    summary: 'A token refers to nothing that is alive in this process.',
+    remedy: 'Keep what was shared alive until the other side has attached, and share within one process.',
+  },
   /** A batch was used after it had ended. Use batch.copy(i) or batch.take(i) for what must outlive the batch. */
   WRAITH_ERR_STALE_BATCH: {
     summary: 'A batch was used after it had ended.',

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use wraith_fuzz::{Program, Word, assert_all_home, fill, slot_bytes};
-use wraith_transport::memory::{Dirty, State};
+use wraith_transport::memory::{Dirty, Owner, State};
 use wraith_transport::pool::{Exhausted, PoolCore};
 use wraith_transport::{Buffer, BufferPool, Code};
 
@@ -89,7 +89,8 @@ fn exchange(core: &PoolCore, model: &mut Model, slot: u32, from: Word, to: Word)
     match core.exchange(slot, from, to) {
         Ok(generation) => {
             assert!(model.allows(slot, from, Some(to)));
-            assert_eq!(before.map(|word| word.generation), Some(generation));
+            let ticket = u32::from(to.0 == State::Transit);
+            assert_eq!(before.map(|word| word.generation + ticket), Some(generation));
             model.named.insert(slot, to);
         }
         Err(error) => {
@@ -175,7 +176,9 @@ fn step(pool: &BufferPool, model: &mut Model, kind: u8, program: &mut Program<'_
                 let owner = Program(&[other]).word().1;
                 let before = model.named.len();
                 model.named.retain(|_, (state, holder)| {
-                    *holder != owner || !matches!(state, State::Cached | State::Lent | State::Posted)
+                    let stays = *state == State::Quarantined && owner == Owner::NONE;
+                    let states = [State::Cached, State::Lent, State::Posted, State::Quarantined];
+                    *holder != owner || stays || !states.contains(state)
                 });
                 assert_eq!(core.reclaim(owner) as usize, before - model.named.len());
             }

@@ -71,6 +71,15 @@ codes! {
     ForeignBuffer = "WRAITH_ERR_FOREIGN_BUFFER",
         "A guard was given to a pool that it does not come from.",
         "Release a guard to the pool that it was acquired from.";
+    NotShared = "WRAITH_ERR_NOT_SHARED",
+        "Something that only shared pools can do was asked of a private one.",
+        "Make the pool with { shared: true }.";
+    StaleTicket = "WRAITH_ERR_STALE_TICKET",
+        "A ticket was adopted that was adopted, cancelled or taken back before.",
+        "Adopt a ticket once, before its pool's ticketTimeout has passed.";
+    StaleToken = "WRAITH_ERR_STALE_TOKEN",
+        "A token refers to nothing that is alive in this process.",
+        "Keep what was shared alive until the other side has attached, and share within one process.";
     StaleBatch = "WRAITH_ERR_STALE_BATCH",
         "A batch was used after it had ended.",
         "Use batch.copy(i) or batch.take(i) for what must outlive the batch.";

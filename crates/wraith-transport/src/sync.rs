@@ -9,6 +9,23 @@ pub(crate) use loom::{
     sync::{Condvar, Mutex, MutexGuard, atomic},
 };
 
+/// Sleeps on a condition variable, with a limit or without; `true`: the limit has passed. loom knows no time.
+pub(crate) fn sleep_on<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    at_most: Option<std::time::Duration>,
+) -> (MutexGuard<'a, T>, bool) {
+    // Who panicked elsewhere has left nothing half-done: see the users of the locks.
+    match at_most {
+        None => (condvar.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner()), false),
+        Some(at_most) => {
+            let woken = condvar.wait_timeout(guard, at_most);
+            let (guard, waited) = woken.unwrap_or_else(|poisoned| poisoned.into_inner());
+            (guard, waited.timed_out())
+        }
+    }
+}
+
 /// loom's `UnsafeCell` is used through closures, so that it can see each access; this one does the same.
 #[cfg(not(loom))]
 #[derive(Debug)]

@@ -236,7 +236,7 @@ fn a_waiter_is_woken_by_a_release() {
             let pool = Arc::clone(&pool);
             // A lost wake-up is a deadlock, which loom reports.
             thread::spawn(move || {
-                let slot = pool.protocol.pop_wait(lent(owner(2))).unwrap();
+                let slot = pool.protocol.pop_wait(lent(owner(2)), || None).unwrap();
                 pool.use_alone(slot, 9);
                 pool.push(slot, lent(owner(2))).unwrap();
             })
@@ -256,7 +256,7 @@ fn two_waiters_share_one_slot() {
             .map(|n| {
                 let pool = Arc::clone(&pool);
                 thread::spawn(move || {
-                    let slot = pool.protocol.pop_wait(lent(owner(n))).unwrap();
+                    let slot = pool.protocol.pop_wait(lent(owner(n)), || None).unwrap();
                     pool.use_alone(slot, n);
                     pool.push(slot, lent(owner(n))).unwrap();
                 })
@@ -277,7 +277,7 @@ fn a_close_releases_waiters_and_slots_still_come_home() {
         let waiter = {
             let pool = Arc::clone(&pool);
             thread::spawn(move || {
-                if let Some(slot) = pool.protocol.pop_wait(lent(owner(2))) {
+                if let Some(slot) = pool.protocol.pop_wait(lent(owner(2)), || None) {
                     pool.use_alone(slot, 9);
                     pool.push(slot, lent(owner(2))).unwrap();
                 }
@@ -303,7 +303,7 @@ fn a_close_wakes_a_waiter_that_nothing_else_would_wake() {
         let slot = pool.protocol.pop(lent(owner(1))).unwrap();
         let waiter = {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || assert_eq!(pool.protocol.pop_wait(lent(owner(2))), None))
+            thread::spawn(move || assert_eq!(pool.protocol.pop_wait(lent(owner(2)), || None), None))
         };
         assert!(pool.protocol.close());
         waiter.join().unwrap();

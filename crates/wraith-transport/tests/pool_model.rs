@@ -211,7 +211,9 @@ fn run(pool: &BufferPool, model: &mut Model, step: Step) {
         Step::Reclaim(owner) => {
             let before = model.named.len();
             model.named.retain(|_, word| {
-                word.1 != owner || !matches!(word.0, State::Cached | State::Lent | State::Posted)
+                let stays = word.0 == State::Quarantined && owner == Owner::NONE;
+                let states = [State::Cached, State::Lent, State::Posted, State::Quarantined];
+                word.1 != owner || stays || !states.contains(&word.0)
             });
             assert_eq!(core.reclaim(owner) as usize, before - model.named.len());
         }
@@ -227,7 +229,8 @@ fn exchange(core: &PoolCore, model: &mut Model, slot: u32, from: Word, to: Word)
     match core.exchange(slot, from, to) {
         Ok(generation) => {
             assert_eq!(model.refusal(slot, before, from, Some(to)), None);
-            assert_eq!(before.unwrap().generation, generation);
+            let ticket = u32::from(to.0 == State::Transit);
+            assert_eq!(before.unwrap().generation + ticket, generation);
             model.named.insert(slot, to);
         }
         Err(error) => {

@@ -101,7 +101,7 @@ pub struct Holding {
     pub state: State,
     /// Who holds it.
     pub owner: Owner,
-    /// How often the slot has come home, modulo 2^32.
+    /// How often the slot has come home or become a ticket, modulo 2^32.
     pub generation: u32,
 }
 
@@ -155,7 +155,7 @@ impl OwnerTable {
     }
 
     /// Hands the slot from one holder to the next and returns the new word's generation: the old one, or the
-    /// next when `to` is [`State::Free`].
+    /// next when `to` is [`State::Free`] or [`State::Transit`].
     ///
     /// # Errors
     /// The word that was found when it is not `from`'s; nothing has been changed then. `None`: no such slot.
@@ -172,15 +172,35 @@ impl OwnerTable {
         if (holding.state, holding.owner) != from {
             return Err(Some(holding));
         }
+        OwnerTable::hand_over(word, holding, to)
+    }
+
+    /// As [`OwnerTable::exchange`] from exactly this word, the generation included: what a ticket shows.
+    ///
+    /// # Errors
+    /// As [`OwnerTable::exchange`].
+    pub fn exchange_exact(
+        &self,
+        slot: u32,
+        from: Holding,
+        to: (State, Owner),
+    ) -> Result<u32, Option<Holding>> {
+        let word = self.words.get(slot as usize).ok_or(None)?;
+        OwnerTable::hand_over(word, from, to)
+    }
+
+    #[inline]
+    fn hand_over(word: &AtomicU64, from: Holding, to: (State, Owner)) -> Result<u32, Option<Holding>> {
         let generation = match to.0 {
-            State::Free => holding.generation.wrapping_add(1),
-            _ => holding.generation,
+            // A ticket of an earlier journey must not be good for this one.
+            State::Free | State::Transit => from.generation.wrapping_add(1),
+            _ => from.generation,
         };
         let wanted = Holding { state: to.0, owner: to.1, generation }.encode();
         // Release: what the old holder did to the bytes comes before the hand-over. Acquire: the new holder
         // sees it. A failed exchange hands nothing over, its word is only reported: Relaxed. It is not tried
         // again: a word that changed under a rightful holder means that it was not the rightful holder.
-        match word.compare_exchange(found, wanted, Ordering::AcqRel, Ordering::Relaxed) {
+        match word.compare_exchange(from.encode(), wanted, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Ok(generation),
             Err(now) => Err(Some(Holding::decode(now))),
         }

@@ -23,9 +23,17 @@ pub enum Counter {
     Leaks,
     /// Slots brought home from an owner that died.
     Reclaimed,
+    /// Slots that became tickets.
+    Transferred,
+    /// Tickets that found a new holder.
+    Adopted,
+    /// Tickets taken back by who made them.
+    Cancelled,
+    /// Tickets taken back because nobody adopted them in time, or because the pool was closed.
+    Expired,
 }
 
-const COUNTERS: usize = Counter::Reclaimed as usize + 1;
+const COUNTERS: usize = Counter::Expired as usize + 1;
 
 /// A pool's counters. Adding costs about a nanosecond and touches memory of the calling thread only.
 #[derive(Debug, Default)]
@@ -93,6 +101,14 @@ pub struct PoolSnapshot {
     pub leaks: f64,
     /// Slots brought home from an owner that died.
     pub reclaimed: f64,
+    /// Slots that became tickets.
+    pub transferred: f64,
+    /// Tickets that found a new holder.
+    pub adopted: f64,
+    /// Tickets taken back by who made them.
+    pub cancelled: f64,
+    /// Tickets taken back because nobody adopted them in time, or because the pool was closed.
+    pub expired: f64,
 }
 
 impl PoolSnapshot {
@@ -113,6 +129,10 @@ impl PoolSnapshot {
             foreign_releases: count(Counter::ForeignReleases),
             leaks: count(Counter::Leaks),
             reclaimed: count(Counter::Reclaimed),
+            transferred: count(Counter::Transferred),
+            adopted: count(Counter::Adopted),
+            cancelled: count(Counter::Cancelled),
+            expired: count(Counter::Expired),
         }
     }
 
@@ -145,6 +165,10 @@ mod tests {
             Counter::ForeignReleases,
             Counter::Leaks,
             Counter::Reclaimed,
+            Counter::Transferred,
+            Counter::Adopted,
+            Counter::Cancelled,
+            Counter::Expired,
         ];
         assert_eq!(all.len(), COUNTERS);
         for (i, counter) in all.into_iter().enumerate() {
@@ -161,6 +185,10 @@ mod tests {
             s.foreign_releases,
             s.leaks,
             s.reclaimed,
+            s.transferred,
+            s.adopted,
+            s.cancelled,
+            s.expired,
         ];
         assert_eq!(read.map(|n| n as u32), std::array::from_fn(|i| 1 << i));
     }

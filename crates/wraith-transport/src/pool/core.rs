@@ -4,13 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
-use super::audit::Audit;
+use super::audit::{Audit, Holdings};
 use super::magazine::Magazine;
-use super::protocol::{Protocol, Refused};
+use super::protocol::Protocol;
+use super::sharing::{Sharing, SharingOptions};
 use crate::memory::{Dirty, Holding, MemoryOptions, Owner, Slab, State};
 use crate::metrics::counter::{OWN_ROWS, row};
 use crate::metrics::{Counter, PoolMetrics, PoolSnapshot};
@@ -26,6 +28,8 @@ pub struct PoolCore {
     fallbacks: AtomicU32,
     /// One for each row of threads that buffers are acquired in and released by; none when they are off.
     magazines: Box<[CachePadded<Magazine<Parked>>]>,
+    /// Of shared pools only.
+    sharing: Option<Sharing>,
 }
 
 /// How a pool of buffers differs from a plain core.
@@ -35,6 +39,8 @@ pub(super) struct Features {
     pub(super) may_wait: bool,
     /// Buffers that a thread's magazine may hold.
     pub(super) magazine: usize,
+    /// Makes tickets and attachments possible.
+    pub(super) sharing: Option<SharingOptions>,
 }
 
 /// The slot of a [`Buffer`](crate::Buffer), and its share in the pool. In a magazine the slot is as it was when it
@@ -53,6 +59,16 @@ impl PoolCore {
         PoolCore::with_features(buffer_size, capacity, options, Features::default())
     }
 
+    pub(super) fn with_sharing(
+        buffer_size: usize,
+        capacity: u32,
+        options: &MemoryOptions,
+        sharing: SharingOptions,
+    ) -> Result<Arc<PoolCore>, Error> {
+        let features = Features { may_wait: true, magazine: 0, sharing: Some(sharing) };
+        PoolCore::with_features(buffer_size, capacity, options, features)
+    }
+
     pub(super) fn with_features(
         buffer_size: usize,
         capacity: u32,
@@ -69,7 +85,16 @@ impl PoolCore {
             metrics: PoolMetrics::default(),
             fallbacks: AtomicU32::new(0),
             magazines: (0..rows).map(|_| CachePadded::new(Magazine::new(features.magazine))).collect(),
+            sharing: features.sharing.map(|options| Sharing::new(capacity, options)),
         }))
+    }
+
+    pub(super) fn protocol(&self) -> &Protocol<ArrayQueue<u32>> {
+        &self.protocol
+    }
+
+    pub(super) fn sharing(&self) -> Option<&Sharing> {
+        self.sharing.as_ref()
     }
 
     /// The memory. A clone of the `Arc` keeps it valid beyond the pool.
@@ -104,7 +129,7 @@ impl PoolCore {
         if reserved(to) {
             return None;
         }
-        self.protocol.pop(to).or_else(|| self.rob_for(to))
+        self.protocol.pop(to).or_else(|| self.scrape_for(to))
     }
 
     /// Takes free slots until `out` is full or there are no more; returns how many.
@@ -126,9 +151,7 @@ impl PoolCore {
     /// lends references to its bytes). Nothing has been changed.
     #[inline]
     pub fn exchange(&self, slot: u32, from: (State, Owner), to: (State, Owner)) -> Result<u32, Error> {
-        if reserved(from) || reserved(to) {
-            return Err(self.refusal(slot, from, to, self.holding(slot)));
-        }
+        self.refuse_reserved(slot, from, to)?;
         self.protocol.exchange(slot, from, to).map_err(|found| self.refusal(slot, from, to, found))
     }
 
@@ -143,6 +166,19 @@ impl PoolCore {
             return Err(self.refusal(slot, from, HOME, self.holding(slot)));
         }
         self.bring_home(slot, from, dirty)
+    }
+
+    #[inline]
+    pub(super) fn refuse_reserved(
+        &self,
+        slot: u32,
+        from: (State, Owner),
+        to: (State, Owner),
+    ) -> Result<(), Error> {
+        if reserved(from) || reserved(to) {
+            return Err(self.refusal(slot, from, to, self.holding(slot)));
+        }
+        Ok(())
     }
 
     /// Takes a slot for a [`Buffer`](crate::Buffer): from the thread's magazine, the free list, or the magazine of
@@ -161,13 +197,19 @@ impl PoolCore {
     }
 
     fn take_from_list(self: &Arc<Self>) -> Option<Parked> {
-        let slot = self.protocol.pop((State::Lent, Owner::BUFFER))?;
+        let to = (State::Lent, Owner::BUFFER);
+        let slot = self.protocol.pop(to).or_else(|| self.sweep_for(to))?;
         Some(Parked { slot, core: Arc::clone(self) })
     }
 
     /// As [`PoolCore::take_buffer`]; blocks while there is no free slot. `None`: the pool is closed.
     pub(super) fn wait_buffer(self: &Arc<Self>) -> Option<Parked> {
-        let slot = self.protocol.pop_wait((State::Lent, Owner::BUFFER))?;
+        // Tickets that nobody adopts are brought home by those who need slots.
+        let patience = || {
+            self.sweep_now();
+            self.patience(Instant::now())
+        };
+        let slot = self.protocol.pop_wait((State::Lent, Owner::BUFFER), patience)?;
         Some(Parked { slot, core: Arc::clone(self) })
     }
 
@@ -175,6 +217,18 @@ impl PoolCore {
     #[cold]
     fn rob(&self) -> Option<Parked> {
         self.magazines.iter().find_map(|magazine| magazine.rob(Parked::go_home))
+    }
+
+    /// The last resort of one who found no free slot and is no [`Buffer`](crate::Buffer).
+    #[cold]
+    fn scrape_for(&self, to: (State, Owner)) -> Option<u32> {
+        self.sweep_for(to).or_else(|| self.rob_for(to))
+    }
+
+    /// Takes the slot of a ticket that nobody adopted in time: by way of home, so those who wait come first.
+    #[cold]
+    fn sweep_for(&self, to: (State, Owner)) -> Option<u32> {
+        if self.sweep_now() > 0 { self.protocol.pop(to) } else { None }
     }
 
     /// Takes a slot from any magazine for somebody who is no [`Buffer`](crate::Buffer): by way of home.
@@ -203,12 +257,7 @@ impl PoolCore {
     fn bring_home(&self, slot: u32, from: (State, Owner), dirty: Dirty) -> Result<(), Error> {
         // SAFETY: the protocol calls this after it has taken the slot and before anybody can pop it.
         let clear = || unsafe { self.slab.clear(slot, dirty) };
-        self.protocol.push(slot, from, clear).map_err(|refused| match refused {
-            Refused::NotYours(found) => self.refusal(slot, from, HOME, found),
-            Refused::Full => {
-                Error::new(Code::Internal, format!("Slot {slot} came home twice: the free list is full"))
-            }
-        })
+        self.protocol.push(slot, from, clear).map_err(|refused| self.refused(refused, slot, from, HOME))
     }
 
     /// The slot's word as it is now. `None`: no such slot.
@@ -216,8 +265,9 @@ impl PoolCore {
         self.protocol.table().load(slot)
     }
 
-    /// Brings home, zeroed, every slot that a dead owner had cached, lent or posted; returns how many. Slots in
-    /// op and transit stay: whoever completes or adopts them brings them home. Cost: one load per slot.
+    /// Brings home, zeroed, every slot that a dead owner had cached, lent, posted or in quarantine; returns how many. No view
+    /// onto them may be left. Slots in op and transit stay: whoever completes or adopts them brings them home. So do
+    /// those that are nobody's: [`PoolCore::quarantine_for_good`]. Cost: one load per slot.
     pub fn reclaim(&self, owner: Owner) -> u32 {
         if reserved((State::Lent, owner)) {
             return 0;
@@ -231,13 +281,22 @@ impl PoolCore {
 
     /// Counts who holds what. Exact at a quiet point. Cost: one load per slot.
     pub fn audit(&self) -> Audit {
+        self.sweep_now();
         Audit::of(self.protocol.table(), self.protocol.free().len() as u32, self.in_magazines())
     }
 
-    /// Closes the pool: nothing can be taken any more, waiters leave, slots still come home. `true`: it was
+    /// Who holds how many slots, for everybody who holds any; exact at a quiet point. In magazines of threads they count
+    /// as lent. Cost: one load and a look into a map per slot.
+    pub fn holdings(&self) -> Vec<Holdings> {
+        Holdings::of(self.protocol.table())
+    }
+
+    /// Closes the pool: nothing can be taken any more, waiters leave, tickets end, slots still come home. `true`: it was
     /// open.
     pub fn close(&self) -> bool {
-        self.protocol.close()
+        let was_open = self.protocol.close();
+        self.sweep_all();
+        was_open
     }
 
     /// Whether the pool was closed.
@@ -247,6 +306,7 @@ impl PoolCore {
 
     /// The counters and gauges at this moment.
     pub fn snapshot(&self) -> PoolSnapshot {
+        self.sweep_now();
         PoolSnapshot {
             capacity_slots: self.capacity(),
             available_slots: self.available(),
@@ -268,7 +328,13 @@ impl PoolCore {
     }
 
     #[cold]
-    fn refusal(&self, slot: u32, from: (State, Owner), to: (State, Owner), found: Option<Holding>) -> Error {
+    pub(super) fn refusal(
+        &self,
+        slot: u32,
+        from: (State, Owner),
+        to: (State, Owner),
+        found: Option<Holding>,
+    ) -> Error {
         let step = format!("{}, {:?} -> {}, {:?}", from.0.name(), from.1, to.0.name(), to.1);
         let Some(found) = found else {
             let what = format!("There is no slot {slot} in a pool of {} ({step})", self.capacity());

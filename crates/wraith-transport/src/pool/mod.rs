@@ -16,19 +16,29 @@ mod policy;
 #[cfg(not(loom))]
 #[expect(clippy::module_inception, reason = "the file of BufferPool is named after it")]
 mod pool;
+#[cfg(not(loom))]
+mod sharing;
 // Public for the loom models in `tests/` alone.
+mod limit;
 #[doc(hidden)]
 pub mod magazine;
 #[doc(hidden)]
 pub mod protocol;
+#[doc(hidden)]
+pub mod transit;
+mod waiters;
 
 #[cfg(not(loom))]
-pub use self::audit::Audit;
+pub use self::audit::{Audit, Holdings};
 #[cfg(not(loom))]
 pub use self::buffer::{Buffer, Releasable};
 #[cfg(not(loom))]
 pub use self::core::PoolCore;
+pub use self::limit::LimitWord;
 #[cfg(not(loom))]
 pub use self::policy::{Builder, Exhausted};
 #[cfg(not(loom))]
 pub use self::pool::BufferPool;
+#[cfg(not(loom))]
+pub use self::sharing::{Attachment, SharingOptions};
+pub use self::waiters::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};

@@ -90,7 +90,8 @@ impl Builder {
         let count = u32::try_from(self.count).unwrap_or(u32::MAX);
         let may_wait = self.policy.exhausted == Exhausted::Wait;
         let magazine = MAGAZINE.min(self.count);
-        let core = PoolCore::with_features(self.size, count, &self.memory, Features { may_wait, magazine })?;
+        let features = Features { may_wait, magazine, sharing: None };
+        let core = PoolCore::with_features(self.size, count, &self.memory, features)?;
         Ok(BufferPool::from_parts(core, self.policy))
     }
 }

@@ -60,6 +60,20 @@ impl BufferPool {
         Builder::new(size, count)
     }
 
+    /// The buffers of a shared pool that others use at the same time: isolates, sockets, other threads. Clearing is not
+    /// opted out of.
+    ///
+    /// # Errors
+    /// [`Code::NotShared`]: the pool was not made by [`PoolCore::shared`]. A private one may be seen by one isolate as a
+    /// whole, which must not read what another thread writes.
+    pub fn from_core(core: &Arc<PoolCore>, exhausted: Exhausted) -> Result<BufferPool, Error> {
+        if !core.is_shared() {
+            return Err(Error::new(Code::NotShared, "The pool is private"));
+        }
+        let policy = Policy { exhausted, max_fallback: u32::MAX, clear: true };
+        Ok(BufferPool::from_parts(Arc::clone(core), policy))
+    }
+
     pub(super) fn from_parts(core: Arc<PoolCore>, policy: Policy) -> BufferPool {
         BufferPool { _last: Arc::new(CloseMagazines(Arc::clone(&core))), core, policy }
     }

@@ -32,6 +32,7 @@ pub use columns::{ColumnLayout, Columns};
 pub use metrics::{UdpMetrics, UdpSnapshot};
 pub use options::{Backend, BufferSize, ReceiverOptions, UdpOptions};
 pub use peers::{NO_PEER, PEER_ENTRY_BYTES, PEERS};
+pub use posted::BeforeLeave;
 pub use receiver::{Received, Receiver, Row, row_flags};
 pub use send::{MAX_SEGMENTS, Sent};
 pub use send_queue::{Flushed, SendQueue, SlotSend, SlotSent};

@@ -14,6 +14,11 @@ use crate::error::{Code, Error};
 use crate::memory::{Dirty, Owner, State};
 use crate::pool::PoolCore;
 
+/// Asked before a slot leaves the receiver for the pool: `true` once no view onto it is left. `false`: one is, and cannot be
+/// reached; the slot is taken out of use for good ([`PoolCore::quarantine_for_good`]), and whoever answers so keeps the slab
+/// mapped for ever.
+pub type BeforeLeave = Box<dyn FnMut(u32) -> bool + Send>;
+
 /// No slot: taken by the consumer, or lost to somebody who had no right to it.
 const NONE: u32 = u32::MAX;
 
@@ -41,6 +46,7 @@ pub(super) struct Posted {
     /// Hand-overs that the owner table refused.
     pub(super) faults: u64,
     pub(super) fault: Option<Error>,
+    before_leave: Option<BeforeLeave>,
 }
 
 impl Posted {
@@ -56,7 +62,12 @@ impl Posted {
             messages: Messages::new(size, control_for_all),
             faults: 0,
             fault: None,
+            before_leave: None,
         }
+    }
+
+    pub(super) fn set_before_leave(&mut self, hook: Option<BeforeLeave>) {
+        self.before_leave = hook;
     }
 
     pub(super) fn core(&self) -> &Arc<PoolCore> {
@@ -93,6 +104,19 @@ impl Posted {
             self.messages.post(self.len, self.core.slab().slot(slot), self.core.buffer_size());
             self.len += 1;
         }
+    }
+
+    /// Posts one slot more, which `from` says is the caller's and clean. `false`: the vector is full or a batch is out;
+    /// the slot is still the caller's then.
+    pub(super) fn feed(&mut self, slot: u32, from: (State, Owner)) -> Result<bool, Error> {
+        if self.batch != 0 || self.len == self.entries.len() {
+            return Ok(false);
+        }
+        self.core.exchange(slot, from, self.posted())?;
+        self.entries[self.len] = Entry { slot, wrote: 0, lent: false };
+        self.messages.post(self.len, self.core.slab().slot(slot), self.core.buffer_size());
+        self.len += 1;
+        Ok(true)
     }
 
     /// One receive into all posted slots: how many of them have got a packet.
@@ -201,8 +225,14 @@ impl Posted {
         while self.len > keep {
             self.len -= 1;
             let slot = std::mem::replace(&mut self.entries[self.len].slot, NONE);
-            match self.core.push(slot, self.posted(), Dirty::Nothing) {
-                Ok(()) => given += 1,
+            let may_leave = self.before_leave.as_mut().is_none_or(|hook| hook(slot));
+            let left = if may_leave {
+                self.core.push(slot, self.posted(), Dirty::Nothing).map(|()| given += 1)
+            } else {
+                self.core.quarantine_for_good(slot, self.posted())
+            };
+            match left {
+                Ok(()) => {}
                 Err(error) => {
                     self.faults += 1;
                     self.fault = Some(error);

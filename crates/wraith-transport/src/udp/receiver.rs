@@ -12,7 +12,7 @@ use super::messages::Extras;
 use super::metrics::UdpMetrics;
 use super::options::{Backend, ReceiverOptions};
 use super::peers::PeerCache;
-use super::posted::Posted;
+use super::posted::{BeforeLeave, Posted};
 use super::send::is_icmp;
 use super::socket::UdpSocket;
 use crate::error::{Code, Error};
@@ -345,6 +345,21 @@ impl Receiver {
     pub fn shed(&mut self, keep: usize) -> usize {
         self.finish();
         self.posted.shed(keep)
+    }
+
+    /// Has `hook` called before a slot goes back to the pool, by [`Receiver::shed`] or because the receiver is dropped: see
+    /// [`BeforeLeave`]. A slot that is taken does not go back. `None`: no hook, as at first.
+    pub fn set_before_leave(&mut self, hook: Option<BeforeLeave>) {
+        self.posted.set_before_leave(hook);
+    }
+
+    /// Posts one slot more: one that was delivered to a starving receiver, held as `from` says and full of zeros. `false`:
+    /// there is no room for it, or a batch is out, and it is still the caller's.
+    ///
+    /// # Errors
+    /// [`Code::StaleBuffer`]: the slot is not `from`'s. [`Code::Internal`]: there is no such slot.
+    pub fn feed(&mut self, slot: u32, from: (State, Owner)) -> Result<bool, Error> {
+        self.posted.feed(slot, from)
     }
 
     /// Most slots that are posted at a time.
