@@ -1,0 +1,9 @@
+//! Packets: what each shape gives, what each error says, and that all backends agree about all of it.
+
+mod agree;
+mod errors;
+mod hash;
+mod memory;
+mod peers;
+mod shapes;
+mod support;
