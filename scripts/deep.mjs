@@ -2,9 +2,9 @@
 
 import { fuzz } from './fuzz.mjs'
 import { buildAll, cargo, suite } from './lib/checks.mjs'
-import { oneCheck } from './lib/counts.mjs'
-import { cache } from './lib/paths.mjs'
-import { firstLine } from './lib/process.mjs'
+import { cargoTest, oneCheck } from './lib/counts.mjs'
+import { at, cache } from './lib/paths.mjs'
+import { firstLine, run } from './lib/process.mjs'
 import { majors } from './lib/runtimes.mjs'
 import { runSteps } from './lib/steps.mjs'
 
@@ -37,6 +37,19 @@ async function addressSanitizer(timeoutMs) {
   if (firstLine('cargo', ['+nightly', '--version']) !== undefined) return underAddressSanitizer(timeoutMs)
   const detail = `the nightly tool chain is missing; run: ${INSTALL_NIGHTLY}`
   return process.env.CI === 'true' ? oneCheck(false, detail) : { passed: 0, failed: 0, detail, notRun: true }
+}
+
+/** Namespaces take root: without, CI fails; a developer is told. */
+async function freshCapture(timeoutMs) {
+  if (process.getuid() !== 0) {
+    const detail = 'network namespaces take root; run: sudo node scripts/capture-packets.mjs --check'
+    return process.env.CI === 'true'
+      ? oneCheck(false, detail)
+      : { passed: 0, failed: 0, detail, notRun: true }
+  }
+  return cargoTest(
+    await run(process.execPath, [at('scripts', 'capture-packets.mjs'), '--check'], { timeoutMs }),
+  )
 }
 
 const steps = [
@@ -75,6 +88,13 @@ const steps = [
     limitSeconds: 600,
     minimum: 5,
     run: (timeoutMs) => fuzz(timeoutMs),
+  },
+  {
+    name: 'capture',
+    title: "packets of this machine's network stack, as tshark reads them",
+    limitSeconds: 600,
+    minimum: 4,
+    run: freshCapture,
   },
   {
     name: 'storms',
