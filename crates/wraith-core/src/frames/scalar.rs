@@ -9,12 +9,34 @@ use super::wraith::{
 use crate::sizes::MAX_FRAME;
 
 /// What a header says, in as few loads as there can be.
-#[derive(Clone, Copy)]
-struct Header {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Header {
     /// Type, flags, stream id and sequence: one word, the type on top.
     word: u64,
-    offset: u64,
-    payload_length: u16,
+    pub(super) offset: u64,
+    pub(super) payload_length: u16,
+}
+
+impl Header {
+    #[inline(always)]
+    pub(super) const fn kind(self) -> u8 {
+        (self.word >> 56) as u8
+    }
+
+    #[inline(always)]
+    pub(super) const fn flags(self) -> u8 {
+        (self.word >> 48) as u8
+    }
+
+    #[inline(always)]
+    pub(super) const fn stream(self) -> u16 {
+        (self.word >> 32) as u16
+    }
+
+    #[inline(always)]
+    pub(super) const fn sequence(self) -> u32 {
+        self.word as u32
+    }
 }
 
 /// Parses each descriptor into the row of its place; how many are good. The columns have at least as many rows.
@@ -47,10 +69,10 @@ pub(super) fn rows(
     for at in 0..rows {
         match read(slab, descriptors[at]) {
             Ok(header) => {
-                kind[at] = self::kind(header.word);
-                flags[at] = (header.word >> 48) as u8;
-                stream[at] = self::stream(header.word);
-                sequence[at] = header.word as u32;
+                kind[at] = header.kind();
+                flags[at] = header.flags();
+                stream[at] = header.stream();
+                sequence[at] = header.sequence();
                 offset[at] = header.offset;
                 payload_length[at] = header.payload_length;
             }
@@ -65,30 +87,6 @@ pub(super) fn rows(
     good
 }
 
-/// Parses the one row `at`; whether it is good. Both slices have it.
-pub(super) fn row(
-    slab: Slab<'_>,
-    descriptors: &[Descriptor],
-    columns: &mut FrameColumnsMut<'_>,
-    at: usize,
-) -> bool {
-    let descriptor = descriptors[at];
-    let nothing = Header { word: 0, offset: 0, payload_length: 0 };
-    let (header, payload_offset, status) = match read(slab, descriptor) {
-        Ok(header) => (header, descriptor.offset.wrapping_add(HEADER_LENGTH as u32), FrameStatus::Ok),
-        Err(why) => (nothing, 0, why),
-    };
-    columns.kind[at] = kind(header.word);
-    columns.flags[at] = (header.word >> 48) as u8;
-    columns.stream[at] = stream(header.word);
-    columns.sequence[at] = header.word as u32;
-    columns.offset[at] = header.offset;
-    columns.payload_offset[at] = payload_offset;
-    columns.payload_length[at] = header.payload_length;
-    columns.status[at] = status.number();
-    status == FrameStatus::Ok
-}
-
 /// The bytes of a field of a header.
 #[inline(always)]
 fn field<const N: usize>(header: &[u8; HEADER_LENGTH], start: usize) -> [u8; N] {
@@ -97,8 +95,9 @@ fn field<const N: usize>(header: &[u8; HEADER_LENGTH], start: usize) -> [u8; N] 
     bytes
 }
 
+/// Reads one header and checks it.
 #[inline(always)]
-fn read(slab: Slab<'_>, descriptor: Descriptor) -> Result<Header, FrameStatus> {
+pub(super) fn read(slab: Slab<'_>, descriptor: Descriptor) -> Result<Header, FrameStatus> {
     let Some(bytes) = slab.bytes(descriptor) else { return Err(FrameStatus::OutOfBounds) };
     let Some(header) = bytes.first_chunk() else { return Err(FrameStatus::Truncated) };
     let header = Header {
@@ -107,37 +106,27 @@ fn read(slab: Slab<'_>, descriptor: Descriptor) -> Result<Header, FrameStatus> {
         payload_length: u16::from_be_bytes(field(header, PAYLOAD_LENGTH.start)),
     };
     let wrong = (bytes.len() > MAX_FRAME)
-        | (kind(header.word).wrapping_sub(1) >= FrameType::ALL.len() as u8)
-        | (stream(header.word).wrapping_sub(1) < FIRST_STREAM - 1)
+        | (header.kind().wrapping_sub(1) >= FrameType::ALL.len() as u8)
+        | (header.stream().wrapping_sub(1) < FIRST_STREAM - 1)
         | (header.offset > MAX_OFFSET)
         | (header.payload_length > MAX_PAYLOAD)
         | (HEADER_LENGTH + usize::from(header.payload_length) > bytes.len());
     if wrong {
-        Err(reason(header.word, header.offset, header.payload_length, bytes.len() as u32))
+        Err(reason(header.kind(), header.stream(), header.offset, header.payload_length, bytes.len() as u32))
     } else {
         Ok(header)
     }
 }
 
-#[inline(always)]
-const fn kind(word: u64) -> u8 {
-    (word >> 56) as u8
-}
-
-#[inline(always)]
-const fn stream(word: u64) -> u16 {
-    (word >> 32) as u16
-}
-
 /// What is wrong with a frame of `length` bytes, in the order of [`FrameStatus`].
 #[cold]
 #[inline(never)]
-fn reason(word: u64, offset: u64, payload_length: u16, length: u32) -> FrameStatus {
+fn reason(kind: u8, stream: u16, offset: u64, payload_length: u16, length: u32) -> FrameStatus {
     if length > MAX_FRAME as u32 {
         FrameStatus::TooLong
-    } else if FrameType::from_number(kind(word)).is_none() {
-        if kind(word) > 0x1f { FrameStatus::InvalidType } else { FrameStatus::ReservedType }
-    } else if (1..FIRST_STREAM).contains(&stream(word)) {
+    } else if FrameType::from_number(kind).is_none() {
+        if kind > 0x1f { FrameStatus::InvalidType } else { FrameStatus::ReservedType }
+    } else if (1..FIRST_STREAM).contains(&stream) {
         FrameStatus::ReservedStream
     } else if offset > MAX_OFFSET {
         FrameStatus::OffsetTooLarge

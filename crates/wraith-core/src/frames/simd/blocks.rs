@@ -3,6 +3,7 @@
 
 use crate::frames::columns::FrameColumnsMut;
 use crate::frames::scalar;
+use crate::frames::wraith::{FrameStatus, HEADER_LENGTH};
 use crate::frames::{Descriptor, Slab};
 
 /// What the vectors compare with.
@@ -73,7 +74,22 @@ fn patch(
     while suspects != 0 {
         let row = at + suspects.trailing_zeros() as usize;
         suspects &= suspects - 1;
-        bad += usize::from(!scalar::row(slab, descriptors, columns, row));
+        bad += usize::from(!patch_row(slab, descriptors[row], columns, row));
     }
     bad
+}
+
+/// Parses one row; whether it is good.
+fn patch_row(slab: Slab<'_>, descriptor: Descriptor, columns: &mut FrameColumnsMut<'_>, row: usize) -> bool {
+    let read = scalar::read(slab, descriptor);
+    let header = read.unwrap_or_default();
+    columns.kind[row] = header.kind();
+    columns.flags[row] = header.flags();
+    columns.stream[row] = header.stream();
+    columns.sequence[row] = header.sequence();
+    columns.offset[row] = header.offset;
+    columns.payload_offset[row] = if read.is_ok() { descriptor.offset + HEADER_LENGTH as u32 } else { 0 };
+    columns.payload_length[row] = header.payload_length;
+    columns.status[row] = read.err().unwrap_or(FrameStatus::Ok).number();
+    read.is_ok()
 }

@@ -1,4 +1,7 @@
 //! aarch64: NEON, which is always there, so it is chosen when compiling.
+#![expect(unsafe_code, reason = "calls what is compiled for NEON")]
+
+mod neon;
 
 use crate::frames::columns::FrameColumnsMut;
 use crate::frames::scalar;
@@ -9,10 +12,14 @@ pub(crate) fn has(backend: Backend) -> bool {
 }
 
 pub(crate) fn frames(
-    _: Supported,
+    backend: Supported,
     slab: Slab<'_>,
     descriptors: &[Descriptor],
     columns: &mut FrameColumnsMut<'_>,
 ) -> usize {
-    scalar::frames(slab, descriptors, columns)
+    match backend.backend() {
+        // SAFETY: NEON is part of every aarch64 that this is compiled for.
+        Backend::Neon => unsafe { neon::frames(slab, descriptors, columns) },
+        _ => scalar::frames(slab, descriptors, columns),
+    }
 }
