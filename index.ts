@@ -1,5 +1,25 @@
 export type { BufferLike, Bytes } from './ts/bytes.js'
 export { WraithError, type WraithErrorCode, type WraithErrorDetails } from './ts/errors.js'
+export { type ParseOptions, type SimdBackend, simdBackend } from './ts/frames/backend.js'
+export { buildFrame, type Frame, FrameError, type FrameFields, parseFrame } from './ts/frames/frame.js'
+export { FrameColumns, type FrameProblem } from './ts/frames/frame-columns.js'
+export {
+  EtherType,
+  FrameFlag,
+  FrameStatus,
+  type FrameStatusName,
+  FrameType,
+  frameStatusNames,
+  IpProtocol,
+  PacketFlag,
+  PacketStatus,
+  type PacketStatusName,
+  packetStatusNames,
+  type SimdBackendName,
+  simdBackends,
+} from './ts/frames/names.js'
+export { PacketColumns, type PacketProblem } from './ts/frames/packet-columns.js'
+export { parseFrames, parsePackets } from './ts/frames/parse.js'
 export { BufferPool } from './ts/pool/buffer-pool.js'
 export type { PooledBuffer, PooledBuffers } from './ts/pool/guard.js'
 export type { LeakDetection, LeakReport } from './ts/pool/leaks.js'

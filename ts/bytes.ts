@@ -47,7 +47,7 @@ export function bytesOver(memory: ArrayBuffer, offset: number, length: number): 
 }
 
 /** Whether the memory under bytes of the caller's can change or vanish while native code uses them. */
-export function isUnstable(bytes: Uint8Array): boolean {
+export function isUnstable(bytes: ArrayBufferView): boolean {
   const memory = bytes.buffer as ArrayBufferLike & { readonly resizable?: boolean }
   return memory instanceof SharedArrayBuffer || memory.resizable === true
 }

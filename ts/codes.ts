@@ -29,6 +29,17 @@ export const codes = {
       'Bytes were given that lie in a SharedArrayBuffer or a resizable ArrayBuffer: they could change while they are used.',
     remedy: 'Copy the bytes into an ordinary Uint8Array first.',
   },
+  /** The memory of columns was transferred away. Make new columns, and transfer copies of them. */
+  WRAITH_ERR_DETACHED: {
+    summary: 'The memory of columns was transferred away.',
+    remedy: 'Make new columns, and transfer copies of them.',
+  },
+  /** Bytes are not a frame of the WRAITH protocol; `field`, `offset`, `needed` and `present` say why. Pass the bytes of one whole frame. */
+  WRAITH_ERR_INVALID_FRAME: {
+    summary:
+      'Bytes are not a frame of the WRAITH protocol; `field`, `offset`, `needed` and `present` say why.',
+    remedy: 'Pass the bytes of one whole frame.',
+  },
   /** The memory that was asked for cannot be had. Ask for a smaller capacity or bufferSize. */
   WRAITH_ERR_NO_MEMORY: {
     summary: 'The memory that was asked for cannot be had.',

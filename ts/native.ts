@@ -98,6 +98,46 @@ export interface NativeUdpOptions {
   readonly portable: boolean
 }
 
+/** What is wrong with a frame, and, with the parts that only packets have, with a packet. */
+export interface NativeProblem {
+  readonly status: string
+  readonly field: string
+  readonly offset: number
+  readonly needed: number
+  readonly present: number
+  readonly message: string
+  readonly layer?: string
+  readonly claimedBy?: string
+  readonly limitedBy?: string
+}
+
+type NativeParse = (
+  bytes: Uint8Array,
+  offsets: Uint32Array,
+  lengths: Uint32Array,
+  block: ArrayBuffer,
+  backend?: string,
+) => number
+type NativeExplain = (bytes: Uint8Array, offset: number, length: number) => NativeProblem | undefined
+
+/** Parsing and building in memory of the caller's. */
+export interface NativeParsers {
+  backend(): { readonly active: string; readonly available: string[]; readonly forced: boolean }
+  readonly parseFrames: NativeParse
+  readonly parsePackets: NativeParse
+  readonly explainFrame: NativeExplain
+  readonly explainPacket: NativeExplain
+  /** `head` is type × 2^24 + flags × 2^16 + stream. */
+  buildFrame(
+    into: Uint8Array,
+    payload: Uint8Array,
+    nonce: Uint8Array,
+    head: number,
+    sequence: number,
+    offset: number,
+  ): number
+}
+
 /** A bound socket as the addon hands it out. */
 export interface NativeUdp {
   readonly publicBlock: ArrayBuffer
@@ -110,6 +150,10 @@ export interface NativeUdp {
   receive(): number
   finish(): void
   take(row: number, replacement: number): number
+  parseFrames(block: ArrayBuffer, backend?: string): number
+  parsePackets(block: ArrayBuffer, backend?: string): number
+  explainFrame(row: number): NativeProblem | undefined
+  explainPacket(row: number): NativeProblem | undefined
   missing(): number
   shed(keep: number): number
   source(row: number): NativeAddress
@@ -139,6 +183,7 @@ export type NativeDispatch = (kind: number, value: number | Error) => number
 export interface Native {
   createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): NativePool
   bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
+  createParsers(): NativeParsers
 }
 
 function load(): Native {

@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 import {
   type Batch,
   BufferPool,
+  FrameColumns,
+  parseFrame,
+  parseFrames,
   recommendPoolSize,
   UdpSocket,
   type WraithError,
@@ -57,6 +60,14 @@ export const provoke: { readonly [Code in WraithErrorCode]: () => Promise<Seen> 
   WRAITH_ERR_INVALID_ADDRESS: () => rejectionOf(() => UdpSocket.bind({ address: '::1', type: 'udp4' })),
   WRAITH_ERR_SHARED_MEMORY: () =>
     withSocket((socket) => socket.send(new Uint8Array(new SharedArrayBuffer(8)), 9)),
+  WRAITH_ERR_DETACHED: () =>
+    rejectionOf(() => {
+      const columns = new FrameColumns(1)
+      const memory = columns.statuses.buffer as ArrayBuffer
+      structuredClone(memory, { transfer: [memory] })
+      parseFrames(new Uint8Array(28), Uint32Array.of(0), Uint32Array.of(28), columns)
+    }),
+  WRAITH_ERR_INVALID_FRAME: () => rejectionOf(() => parseFrame(new Uint8Array(28))),
   /** In a child that may not map more: nobody's machine has to run out of memory. */
   WRAITH_ERR_NO_MEMORY: () => childResult<Seen>('no-memory.mjs'),
   WRAITH_ERR_POOL_EXHAUSTED: async () => {

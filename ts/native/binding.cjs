@@ -836,4 +836,5 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.bindUdp = nativeBinding.bindUdp
+module.exports.createParsers = nativeBinding.createParsers
 module.exports.createPool = nativeBinding.createPool

@@ -12,6 +12,9 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it. */
 export declare function bindUdp(options: UdpBindOptions, dispatch: (kind: number, value: number | Error) => number): object
 
+/** The functions that parse and build frames and packets in memory of the caller's. */
+export declare function createParsers(): object
+
 /** Makes a pool: `capacity` buffers of `bufferSize` bytes. Returns the functions that drive it. */
 export declare function createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): object
 

@@ -5,6 +5,11 @@ import type { PooledBuffer } from '../pool/guard.js'
 import type { Peer } from './peers.js'
 import { noSuchRow, type Rows, TRUNCATED } from './rows.js'
 
+/** Whether a value is a batch, whatever its prototype says. */
+export let isBatch: (value: unknown) => value is Batch
+/** The rows of a batch that is still lent. */
+export let rowsOf: (batch: Batch) => Rows
+
 /**
  * Packets that arrived together, lent to one consumer: until the handler of `consume` returns or its promise settles,
  * until the next turn of `for await`, until the next `tryReceive()`, or until `dispose()`. After that every method throws
@@ -14,6 +19,11 @@ import { noSuchRow, type Rows, TRUNCATED } from './rows.js'
  * first `length` count; the socket writes the next batch into the same arrays.
  */
 export class Batch implements Disposable {
+  static {
+    isBatch = (value): value is Batch => typeof value === 'object' && value !== null && #rows in value
+    rowsOf = (batch) => batch.#live()
+  }
+
   /** How many packets there are. */
   readonly length: number
   readonly #rows: Rows

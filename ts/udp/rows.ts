@@ -1,7 +1,8 @@
 import { type Bytes, bytesOver } from '../bytes.js'
 import { outOfRange, WraithError } from '../errors.js'
 import { keepHere } from '../exported.js'
-import type { NativeUdp } from '../native.js'
+import { parsers } from '../frames/backend.js'
+import type { NativeProblem, NativeUdp } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
 import type { PooledBuffer } from '../pool/guard.js'
@@ -14,6 +15,8 @@ const VIEW_BITS = 12
 const VIEWS = 1 << VIEW_BITS
 /** In the private slot column: this row was taken out of the batch. */
 const TAKEN = 0xffff_ffff
+/** No place in any memory. */
+const NOWHERE = 0xffff_ffff
 
 /**
  * The rows of a socket's present batch. Native writes two blocks of columns and never reads them back: the public one is
@@ -110,6 +113,41 @@ export class Rows {
   /** Bytes that the sender sent, more than `bytes(row).length` when the row is truncated. */
   wireLength(row: number): number {
     return this.#wire[row] as number
+  }
+
+  isTaken(row: number): boolean {
+    return this.#slots[row] === TAKEN
+  }
+
+  /**
+   * Parses all rows into a block of columns; how many are good. Native goes by its own list of slots. In debug mode the rows
+   * are the copies that the batch lies on.
+   */
+  parse(
+    parse: 'parseFrames' | 'parsePackets',
+    block: ArrayBuffer,
+    count: number,
+    backend: string | undefined,
+  ): number {
+    if (!this.#pool.slots.debug) return this.#native[parse](block, backend)
+    const starts = this.#starts.map((start, row) => (this.isTaken(row) ? NOWHERE : start))
+    return parsers()[parse](
+      this.#copies(),
+      starts.subarray(0, count),
+      this.#sizes.slice(0, count),
+      block,
+      backend,
+    )
+  }
+
+  /** What is wrong with a row, as one of the kind that `explain` is for. */
+  explain(explain: 'explainFrame' | 'explainPacket', row: number): NativeProblem | undefined {
+    if (!this.#pool.slots.debug) return this.#native[explain](row)
+    return parsers()[explain](this.#copies(), this.#starts[row] as number, this.#sizes[row] as number)
+  }
+
+  #copies(): Uint8Array {
+    return new Uint8Array(this.view.buffer)
   }
 
   /** The largest packet of the batch, as sent. */

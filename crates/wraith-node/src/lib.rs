@@ -2,6 +2,7 @@
 //! names and options that users see live in TypeScript.
 
 mod exported;
+mod frames;
 mod isolate;
 mod mailbox;
 mod pool;
@@ -133,4 +134,10 @@ pub fn bind_udp(
         let (socket, receiver) = udp_options(&options)?;
         udp::bind(env, &options.pool, &socket, receiver, dispatch.raw())
     })
+}
+
+/// The functions that parse and build frames and packets in memory of the caller's.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn create_parsers(env: Env) -> Result<Made> {
+    enter(&env, frames::create)
 }

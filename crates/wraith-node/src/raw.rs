@@ -45,18 +45,30 @@ pub(crate) struct Bytes {
     pub(crate) len: usize,
 }
 
+/// Words that JavaScript lent for one call, as [`Bytes`].
+pub(crate) struct Words {
+    pub(crate) data: *const u32,
+    pub(crate) len: usize,
+}
+
 impl Args {
     pub(crate) fn u32(&self, index: usize) -> Result<u32, Error> {
+        let number = self.whole(index, f64::from(u32::MAX));
+        number.map(|number| number as u32).ok_or_else(|| wrong(index, "a whole number from 0 to 4294967295"))
+    }
+
+    /// A whole number up to 2^53, above which JavaScript's have gaps.
+    pub(crate) fn u53(&self, index: usize) -> Result<u64, Error> {
+        let number = self.whole(index, 9_007_199_254_740_992.0);
+        number.map(|number| number as u64).ok_or_else(|| wrong(index, "a whole number from 0 to 2^53"))
+    }
+
+    fn whole(&self, index: usize, max: f64) -> Option<f64> {
         let mut number = 0.0;
         // SAFETY: `values[index]` is a handle of the current call.
         let status = unsafe { sys::napi_get_value_double(self.env, self.values[index], &mut number) };
-        if status != sys::Status::napi_ok
-            || !(0.0..=f64::from(u32::MAX)).contains(&number)
-            || number.fract() != 0.0
-        {
-            return Err(wrong(index, "a whole number from 0 to 4294967295"));
-        }
-        Ok(number as u32)
+        let right = status == sys::Status::napi_ok && (0.0..=max).contains(&number) && number.fract() == 0.0;
+        right.then_some(number)
     }
 
     /// A whole number, or `None` for anything negative (the facade passes -1 for "none").
@@ -95,6 +107,23 @@ impl Args {
 
     /// The bytes of a `Uint8Array` (a `Buffer` is one) over an ordinary ArrayBuffer.
     pub(crate) fn bytes(&self, index: usize) -> Result<Bytes, Error> {
+        let (data, len) = self.typed_array(index, sys::TypedarrayType::uint8_array, "a Uint8Array")?;
+        Ok(Bytes { data: data.cast_const().cast(), len })
+    }
+
+    /// The numbers of a `Uint32Array` over an ordinary ArrayBuffer.
+    pub(crate) fn words(&self, index: usize) -> Result<Words, Error> {
+        let (data, len) = self.typed_array(index, sys::TypedarrayType::uint32_array, "a Uint32Array")?;
+        Ok(Words { data: data.cast_const().cast(), len })
+    }
+
+    /// The first byte and the number of elements.
+    fn typed_array(
+        &self,
+        index: usize,
+        wanted: sys::napi_typedarray_type,
+        name: &str,
+    ) -> Result<(*mut c_void, usize), Error> {
         let mut kind = 0;
         let mut len = 0;
         let mut data = ptr::null_mut();
@@ -111,8 +140,8 @@ impl Args {
                 ptr::null_mut(),
             )
         };
-        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::uint8_array {
-            return Err(wrong(index, "a Uint8Array"));
+        if status != sys::Status::napi_ok || kind != wanted {
+            return Err(wrong(index, name));
         }
         let mut ordinary = false;
         // SAFETY: `buffer` was just given by Node.
@@ -120,7 +149,20 @@ impl Args {
         if !ordinary {
             return Err(Error::new(Code::SharedMemory, "the bytes lie in a SharedArrayBuffer"));
         }
-        Ok(Bytes { data: data.cast_const().cast(), len })
+        Ok((data, len))
+    }
+
+    /// All bytes of an ordinary ArrayBuffer; none when it is detached. The pointer is good until JavaScript runs again.
+    pub(crate) fn array_buffer(&self, index: usize) -> Result<(*mut u8, usize), Error> {
+        let (mut data, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: the out-pointers live through the call; anything but an ArrayBuffer is refused by status.
+        let status =
+            unsafe { sys::napi_get_arraybuffer_info(self.env, self.values[index], &mut data, &mut len) };
+        if status == sys::Status::napi_ok {
+            Ok((data.cast(), len))
+        } else {
+            Err(wrong(index, "an ArrayBuffer"))
+        }
     }
 }
 

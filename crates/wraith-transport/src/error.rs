@@ -53,6 +53,12 @@ codes! {
     SharedMemory = "WRAITH_ERR_SHARED_MEMORY",
         "Bytes were given that lie in a SharedArrayBuffer or a resizable ArrayBuffer: they could change while they are used.",
         "Copy the bytes into an ordinary Uint8Array first.";
+    Detached = "WRAITH_ERR_DETACHED",
+        "The memory of columns was transferred away.",
+        "Make new columns, and transfer copies of them.";
+    InvalidFrame = "WRAITH_ERR_INVALID_FRAME",
+        "Bytes are not a frame of the WRAITH protocol; `field`, `offset`, `needed` and `present` say why.",
+        "Pass the bytes of one whole frame.";
     NoMemory = "WRAITH_ERR_NO_MEMORY",
         "The memory that was asked for cannot be had.",
         "Ask for a smaller capacity or bufferSize.";

@@ -11,6 +11,7 @@ use wraith_transport::udp::{
 use wraith_transport::{Code, Error};
 
 use super::{UdpBinding, closed, values};
+use crate::frames::{self, Kind};
 use crate::raw::{self, Args, Env, Reply, Value};
 
 /// Puts every function on the object.
@@ -29,6 +30,10 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
         Ok(Reply::Undefined)
     })?;
     add(c"take", |_, this, args| this.take(args))?;
+    add(c"parseFrames", |_, this, args| this.parse(Kind::Frames, args))?;
+    add(c"explainFrame", |env, this, args| this.explain(env, Kind::Frames, args))?;
+    add(c"parsePackets", |_, this, args| this.parse(Kind::Packets, args))?;
+    add(c"explainPacket", |env, this, args| this.explain(env, Kind::Packets, args))?;
     add(c"missing", |_, this, _| this.missing())?;
     add(c"shed", |_, this, args| this.shed(args))?;
     add(c"source", |env, this, args| this.source(env, args))?;
@@ -123,6 +128,16 @@ impl UdpBinding {
                 let _ = self.pool.push(spare, mine, Dirty::Nothing);
             }
         })
+    }
+
+    /// `(block, backend?)`: the rows of the batch that is out, wherever JavaScript thinks that they are.
+    fn parse(&self, kind: Kind, args: &Args) -> Result<Reply, Error> {
+        self.with_receiver(|receiver| frames::parse_rows(kind, receiver, args).map(Reply::Index))
+    }
+
+    /// `(row)`: what is wrong with it, if anything.
+    fn explain(&self, env: Env, kind: Kind, args: &Args) -> Result<Reply, Error> {
+        self.with_receiver(|receiver| frames::explain_row(env, kind, receiver, args.u32(0)?))
     }
 
     /// How many slots the receiver would take from the pool now, beyond those that are free there.

@@ -156,6 +156,11 @@ impl Posted {
         unsafe { self.core.slab().clear(self.entries[index].slot, Dirty::Range { start: 0, len: wrote }) }
     }
 
+    /// Whether the consumer has the slot of entry `index` through the batch.
+    pub(super) fn is_lent(&self, index: usize) -> bool {
+        self.entries[index].lent
+    }
+
     /// Hands the lent slot of entry `index` on; it does not come back here.
     pub(super) fn take(&mut self, index: usize, to: (State, Owner)) -> Result<u32, Error> {
         let entry = self.entries[index];

@@ -296,6 +296,11 @@ impl Receiver {
         &self.rows
     }
 
+    /// Whether a row's bytes are still the batch's: not when the row was taken, or when there is no such row.
+    pub fn has(&self, row: usize) -> bool {
+        self.rows.get(row).is_some_and(|row| self.posted.is_lent(usize::from(row.message)))
+    }
+
     /// Where a row came from, exactly as the kernel said it.
     ///
     /// # Panics
