@@ -10,8 +10,10 @@ use std::process::ExitCode;
 
 use support::columns::check_frames;
 use support::corpus::{Corpus, ROWS, good_frames, mostly_good_frames};
+use support::packets::{check_packets, each, etherparse, realistic_mix, smoltcp};
 use support::report::{self, Goal};
 use support::rounds::{Contender, measure};
+use wraith_core::frames::packet::{self, PacketColumns};
 use wraith_core::frames::{Backend, Batch, FrameColumns, naive};
 
 const FRAME_GOALS: [Goal; 4] = [
@@ -19,6 +21,12 @@ const FRAME_GOALS: [Goal; 4] = [
     Goal { name: "sse41", gate: 2.0, aim: 2.4 },
     Goal { name: "avx2", gate: 2.5, aim: 3.2 },
     Goal { name: "avx512", gate: 3.3, aim: 5.0 },
+];
+
+const PACKET_GOALS: [Goal; 3] = [
+    Goal { name: "sse41", gate: 1.6, aim: 1.8 },
+    Goal { name: "avx2", gate: 1.8, aim: 2.2 },
+    Goal { name: "avx512", gate: 2.1, aim: 2.5 },
 ];
 
 /// The batches one after the other, for ever.
@@ -71,7 +79,37 @@ fn frames() -> bool {
     kept
 }
 
+fn packet_contenders<'a>(batches: &'a [Batch<'a>]) -> Vec<Contender<'a>> {
+    let columns = || PacketColumns::with_capacity(ROWS);
+    let backends = Backend::available().map(|backend| {
+        let parse = move |batch: &Batch<'_>, columns: &mut PacketColumns| {
+            batch.packets(backend, &mut columns.as_mut()).expect("columns of a batch's rows")
+        };
+        Contender::new(backend.backend().as_str(), in_turn(batches, columns(), parse))
+    });
+    let naive = in_turn(batches, columns(), |batch: &Batch<'_>, columns: &mut PacketColumns| {
+        packet::naive::packets(batch, &mut columns.as_mut()).expect("columns of a batch's rows")
+    });
+    let others = [("etherparse", etherparse as fn(&[u8]) -> bool), ("smoltcp", smoltcp)];
+    let others = others.map(|(name, parse)| {
+        Contender::new(name, in_turn(batches, (), move |batch: &Batch<'_>, (): &mut ()| each(batch, parse)))
+    });
+    backends.chain([Contender::new("naive", naive)]).chain(others).collect()
+}
+
+fn packets() -> bool {
+    let hot = Corpus::hot(realistic_mix(ROWS));
+    check_packets(&hot.batches());
+    let kept = report::group("packet_parsing", &measure(packet_contenders(&hot.batches())), &PACKET_GOALS);
+
+    // More different packets than a branch predictor remembers.
+    let cold = Corpus::cold(realistic_mix(16 * ROWS));
+    check_packets(&cold.batches());
+    report::group("packet_parsing_cold", &measure(packet_contenders(&cold.batches())), &[]);
+    kept
+}
+
 fn main() -> ExitCode {
     eprintln!("{}", support::machine::cpu());
-    if frames() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if frames() & packets() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod columns;
 pub(crate) mod corpus;
 pub(crate) mod machine;
+pub(crate) mod packets;
 pub(crate) mod random;
 pub(crate) mod report;
 pub(crate) mod rounds;
