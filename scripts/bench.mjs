@@ -83,7 +83,17 @@ async function runRust({ name, crate, target }, say) {
   say(`${name} (cargo bench --package ${crate} --bench ${target}) …`)
   const since = Date.now()
   const result = await run('cargo', ['bench', '--package', crate, '--bench', target], { timeoutMs: LIMIT_MS })
-  const rows = criterionRows(name, since, { runtime: firstLine('rustc') ?? 'rustc', cpu })
+  const machine = { runtime: firstLine('rustc') ?? 'rustc', cpu }
+  // One that interleaves its cases itself prints rows, as those for Node.js do, and text for people to the other stream.
+  const own = rowsOf(result.stdout, () => {}).map((row) => ({ bench: name, ...row, ...machine }))
+  if (own.length > 0)
+    say(
+      result.output
+        .split('\n')
+        .filter((line) => !line.startsWith('{'))
+        .join('\n'),
+    )
+  const rows = [...own, ...criterionRows(name, since, machine)]
   return { rows, problem: result.code === 0 && rows.length > 0 ? undefined : result.output }
 }
 

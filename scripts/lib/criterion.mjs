@@ -1,5 +1,5 @@
-// Criterion's results as rows. In a group, the function whose name begins with "baseline" or "allocator" is what the others with the
-// same parameter are compared with.
+// Criterion's results as rows. In a group, the function whose name begins with "baseline", "allocator" or "scalar" is what the others
+// with the same parameter are compared with.
 
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,7 +8,7 @@ import { at } from './paths.mjs'
 
 const folder = () => join(process.env.CARGO_TARGET_DIR ?? at('target'), 'criterion')
 
-const BASELINE = /^(baseline|allocator)\b[:/ _-]*/
+const BASELINE = /^(baseline|allocator|scalar)\b[:/ _-]*/
 
 /** Rows of the results written since `since` (milliseconds), for the bench called `bench`. */
 export function criterionRows(bench, since, machine) {

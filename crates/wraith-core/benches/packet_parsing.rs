@@ -1,6 +1,6 @@
 //! Packets into columns: `cargo bench -p wraith-core --bench packet_parsing`, one batch of 256 packets an iteration.
 //!
-//! Criterion measures one function after the other; `frames_gates` lets them take turns and is what ratios come from.
+//! Criterion measures one function after the other; `frames` lets them take turns and is what ratios come from.
 
 mod support;
 

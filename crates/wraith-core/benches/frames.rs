@@ -1,4 +1,4 @@
-//! Each backend beside the scalar one, interleaved: `cargo bench -p wraith-core --bench frames_gates`.
+//! Each backend beside the scalar one, interleaved: `cargo bench -p wraith-core --bench frames`.
 //!
 //! Criterion measures one function after the other, and on a shared machine a minute is not like the next. Here all take turns. What
 //! must be reached fails the run when the whole 95 % interval misses it.
@@ -111,5 +111,7 @@ fn packets() -> bool {
 
 fn main() -> ExitCode {
     eprintln!("{}", support::machine::cpu());
-    if frames() & packets() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let kept = frames() & packets();
+    report::platforms();
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
