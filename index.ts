@@ -37,9 +37,11 @@ export type { Batch } from './ts/udp/batch.js'
 export type { Peer } from './ts/udp/peers.js'
 export type { BatchHandler } from './ts/udp/reader.js'
 export { UdpSocket } from './ts/udp/socket.js'
+export type { UdpSocketToken } from './ts/udp/token.js'
 export type {
   AbortSignalLike,
   SocketBufferInfo,
+  UdpAttachOptions,
   UdpInfo,
   UdpMetrics,
   UdpSocketOptions,

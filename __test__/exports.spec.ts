@@ -58,9 +58,11 @@ const TYPES = [
   'SimdBackendName',
   'SocketBufferInfo',
   'ThresholdEvent',
+  'UdpAttachOptions',
   'UdpInfo',
   'UdpMetrics',
   'UdpSocketOptions',
+  'UdpSocketToken',
   'WraithErrorCode',
   'WraithErrorDetails',
 ]
@@ -90,7 +92,11 @@ test('require gives the very same module as import', () => {
 
 /** Public members of a class: what a user can call, and nothing that is for this package's own modules. */
 function members(of: { prototype: object }): string[] {
-  return Reflect.ownKeys(of.prototype).map(nameOf).sort()
+  const keys = new Set<string | symbol>()
+  for (let it = of.prototype; it !== Object.prototype; it = Object.getPrototypeOf(it) as object) {
+    for (const key of Reflect.ownKeys(it)) keys.add(key)
+  }
+  return [...keys].map(nameOf).sort()
 }
 
 /** Node.js before 24 names the symbols of `using` in its own way. */
@@ -185,6 +191,7 @@ test('UdpSocket has these members', () => {
       "setMulticastLoopback",
       "setMulticastTTL",
       "setTTL",
+      "share",
       "stop",
       "tryReceive",
       "unref",

@@ -5,6 +5,7 @@ const NAMES = [
   'icmpErrors',
   'ownershipFaults',
   'peerCacheMisses',
+  'rxAbandoned',
   'rxBatches',
   'rxBytes',
   'rxCalls',
@@ -20,6 +21,7 @@ const NAMES = [
   'txErrors',
   'txPackets',
   'txQueued',
+  'txUnsent',
   'txWouldBlock',
 ]
 

@@ -255,7 +255,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
       theirs.close()
       `,
     )
-    expect(result).toEqual([...new Array(3).fill('WRAITH_ERR_SYSTEM'), 'x'])
+    expect(result).toEqual([...new Array(3).fill('WRAITH_ERR_BUSY'), 'x'])
   })
 
   test('that cannot be had leaves the descriptor to its owner: a closed pool', async () => {

@@ -138,8 +138,19 @@ export interface NativeParsers {
   ): number
 }
 
+/** What `attachUdp` takes; checked as above. */
+export interface NativeUdpAttachOptions {
+  readonly id: string
+  readonly pool: string
+  readonly batchSize: number
+  readonly dropTruncated: boolean
+  readonly portable: boolean
+}
+
 /** A bound socket as the addon hands it out. */
 export interface NativeUdp {
+  readonly family: 4 | 6
+  readonly timestamps: boolean
   readonly publicBlock: ArrayBuffer
   readonly privateBlock: ArrayBuffer
   readonly columns: NativeColumns
@@ -173,6 +184,10 @@ export interface NativeUdp {
   metrics(): Record<string, number>
   setRef(keepAlive: boolean): void
   hasRef(): boolean
+  /** Gives up the lease to read, and returns the id to attach with. */
+  share(): string
+  /** Takes the lease, unless it is here. */
+  lease(): void
   close(): void
 }
 
@@ -184,6 +199,7 @@ export interface Native {
   createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): NativePool
   bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
   createParsers(): NativeParsers
+  attachUdp(options: NativeUdpAttachOptions, dispatch: NativeDispatch): NativeUdp
 }
 
 function load(): Native {

@@ -9,6 +9,9 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** One more handle of a shared UDP socket, with the lease to read from it. Returns the functions that drive it. */
+export declare function attachUdp(options: UdpAttachOptions, dispatch: (kind: number, value: number | Error) => number): object
+
 /** Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it. */
 export declare function bindUdp(options: UdpBindOptions, dispatch: (kind: number, value: number | Error) => number): object
 
@@ -17,6 +20,20 @@ export declare function createParsers(): object
 
 /** Makes a pool: `capacity` buffers of `bufferSize` bytes. Returns the functions that drive it. */
 export declare function createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): object
+
+/** What `attachUdp` is asked for. */
+export interface UdpAttachOptions {
+  /** The shared socket's id. */
+  id: string
+  /** The pool's id. */
+  pool: string
+  /** Rows of a batch. */
+  batchSize: number
+  /** Leave out packets larger than a slot. */
+  dropTruncated: boolean
+  /** recvmsg one by one instead of recvmmsg. */
+  portable: boolean
+}
 
 /** What `bindUdp` is asked for. The facade has checked it for the message; it is checked here for safety. */
 export interface UdpBindOptions {

@@ -4,10 +4,10 @@ import { isIP } from 'node:net'
 import { fromNative, WraithError } from '../errors.js'
 import { type NativeDispatch, type NativeUdp, native } from '../native.js'
 import { BufferPool } from '../pool/buffer-pool.js'
-import type { CheckedOptions } from './options.js'
+import type { CheckedOptions, CheckedReceive } from './options.js'
 
 /** The pool of a socket that was given none. */
-export function ownPool(options: CheckedOptions): BufferPool {
+export function ownPool(options: CheckedReceive): BufferPool {
   const { bufferSize, capacity } = options
   return new BufferPool({
     ...(bufferSize === undefined ? {} : { bufferSize }),
@@ -48,6 +48,22 @@ export function bindNative(
   )
 }
 
+/** Attaches to the shared socket with this id; `dispatch` is told what happens. */
+export function attachNative(
+  options: CheckedReceive,
+  id: string,
+  pool: string,
+  dispatch: NativeDispatch,
+): NativeUdp {
+  const { batchSize, onTruncated, backend } = options
+  return fromNative(() =>
+    native().attachUdp(
+      { id, pool, batchSize, dropTruncated: onTruncated === 'drop', portable: backend === 'recvmsg' },
+      dispatch,
+    ),
+  )
+}
+
 /** The IP address of a host name; an address is its own. */
 export async function resolve(host: string, family: 4 | 6): Promise<string> {
   if (isIP(host) !== 0) return host
@@ -64,9 +80,9 @@ export async function resolve(host: string, family: 4 | 6): Promise<string> {
 }
 
 /** @throws WRAITH_ERR_ABORTED when the signal has fired */
-export function throwIfAborted({ signal }: CheckedOptions): void {
+export function throwIfAborted({ signal }: CheckedReceive): void {
   if (!signal?.aborted) return
-  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Bind with a signal that has not.', {
+  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Pass a signal that has not.', {
     option: 'signal',
     cause: signal.reason,
   })

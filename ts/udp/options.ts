@@ -4,9 +4,19 @@ import { invalidType, show, WraithError } from '../errors.js'
 import { BufferPool } from '../pool/buffer-pool.js'
 import { MAX_BUFFER_SIZE, MAX_CAPACITY } from '../pool/options.js'
 import { boolean, checkOptions, oneOf, wholeNumber } from '../validate.js'
-import type { AbortSignalLike, UdpSocketOptions } from './types.js'
+import type { AbortSignalLike, UdpAttachOptions, UdpSocketOptions } from './types.js'
 
-const OPTIONS = [
+const ATTACH_OPTIONS = [
+  'signal',
+  'pool',
+  'bufferSize',
+  'capacity',
+  'batchSize',
+  'onTruncated',
+  'backend',
+] as const satisfies readonly (keyof UdpAttachOptions)[]
+
+const BIND_OPTIONS = [
   'port',
   'address',
   'type',
@@ -15,19 +25,24 @@ const OPTIONS = [
   'reusePort',
   'recvBufferSize',
   'sendBufferSize',
-  'signal',
   'fd',
-  'pool',
-  'bufferSize',
-  'capacity',
-  'batchSize',
   'timestamps',
-  'onTruncated',
-  'backend',
+  ...ATTACH_OPTIONS,
 ] as const satisfies readonly (keyof UdpSocketOptions)[]
 
-/** Options that have been checked, with their defaults. */
-export interface CheckedOptions {
+/** How a handle receives: options that have been checked, with their defaults. */
+export interface CheckedReceive {
+  readonly signal: AbortSignalLike | undefined
+  readonly pool: BufferPool | undefined
+  readonly bufferSize: number | undefined
+  readonly capacity: number | undefined
+  readonly batchSize: number
+  readonly onTruncated: 'warn' | 'keep' | 'drop'
+  readonly backend: 'recvmmsg' | 'recvmsg'
+}
+
+/** Options of `bind` that have been checked, with their defaults. */
+export interface CheckedOptions extends CheckedReceive {
   readonly port: number
   readonly address: string | undefined
   readonly family: 4 | 6
@@ -36,44 +51,29 @@ export interface CheckedOptions {
   readonly reusePort: boolean
   readonly recvBufferSize: number | undefined
   readonly sendBufferSize: number | undefined
-  readonly signal: AbortSignalLike | undefined
   readonly fd: number | undefined
-  readonly pool: BufferPool | undefined
-  readonly bufferSize: number | undefined
-  readonly capacity: number | undefined
-  readonly batchSize: number
   readonly timestamps: boolean
-  readonly onTruncated: 'warn' | 'keep' | 'drop'
-  readonly backend: 'recvmmsg' | 'recvmsg'
+}
+
+/** Checks what `UdpSocket.attach` was given. Nothing has been reserved when it throws. */
+export function checkAttachOptions(given: UdpAttachOptions): CheckedReceive {
+  return checkReceive('attach', checkOptions('UdpSocket.attach', given, ATTACH_OPTIONS))
 }
 
 /** Checks what `UdpSocket.bind` was given. Nothing has been reserved when it throws. */
 export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
-  const options = checkOptions('UdpSocket.bind', given, OPTIONS)
+  const options = checkOptions('UdpSocket.bind', given, BIND_OPTIONS)
   // Defaults stand in for `undefined` only: null is a value of the wrong type.
   const {
     port = 0,
     ipv6Only: v6Only = false,
     reuseAddr = false,
     reusePort = false,
-    batchSize = 64,
     timestamps = false,
-    onTruncated = 'warn',
-    backend = defaultBackend(),
   } = options
   const address = optional('address', options.address, (name, value) => hostName(name, value))
   const family = familyOf(address, options.type)
-  const pool = options.pool
-  if (pool !== undefined && !(pool instanceof BufferPool)) throw invalidType('pool', pool, 'a BufferPool')
-  for (const name of ['bufferSize', 'capacity'] as const) {
-    if (pool !== undefined && options[name] !== undefined) {
-      throw new WraithError(
-        'WRAITH_ERR_INVALID_ARG_TYPE',
-        `${name} is for the pool that bind makes when none is given, but pool was given too. Remove one of the two.`,
-        { option: name },
-      )
-    }
-  }
+  const receive = checkReceive('bind', options)
   const ipv6Only = boolean('ipv6Only', v6Only)
   if (ipv6Only && family === 4) {
     throw new WraithError(
@@ -83,6 +83,7 @@ export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
     )
   }
   return {
+    ...receive,
     port: wholeNumber('port', port, 0, 65_535),
     address,
     family,
@@ -95,15 +96,31 @@ export function checkBindOptions(given: UdpSocketOptions): CheckedOptions {
     sendBufferSize: optional('sendBufferSize', options.sendBufferSize, (n, v) =>
       wholeNumber(n, v, 1, 0x7fff_ffff),
     ),
-    signal: optional('signal', options.signal, checkSignal),
     fd: optional('fd', options.fd, (name, value) => wholeNumber(name, value, 0, 0x7fff_ffff)),
+    timestamps: boolean('timestamps', timestamps),
+  }
+}
+
+function checkReceive(call: 'attach' | 'bind', options: UdpAttachOptions): CheckedReceive {
+  const { batchSize = 64, onTruncated = 'warn', backend = defaultBackend(), pool } = options
+  if (pool !== undefined && !(pool instanceof BufferPool)) throw invalidType('pool', pool, 'a BufferPool')
+  for (const name of ['bufferSize', 'capacity'] as const) {
+    if (pool !== undefined && options[name] !== undefined) {
+      throw new WraithError(
+        'WRAITH_ERR_INVALID_ARG_TYPE',
+        `${name} is for the pool that ${call} makes when none is given, but pool was given too. Remove one of the two.`,
+        { option: name },
+      )
+    }
+  }
+  return {
+    signal: optional('signal', options.signal, checkSignal),
     pool,
     bufferSize: optional('bufferSize', options.bufferSize, (n, v) => wholeNumber(n, v, 1, MAX_BUFFER_SIZE)),
     capacity: optional('capacity', options.capacity, (name, value) =>
       wholeNumber(name, value, 1, MAX_CAPACITY),
     ),
     batchSize: wholeNumber('batchSize', batchSize, 1, 1024),
-    timestamps: boolean('timestamps', timestamps),
     onTruncated: oneOf('onTruncated', onTruncated, ['warn', 'keep', 'drop']),
     backend: oneOf('backend', backend, ['recvmmsg', 'recvmsg']),
   }

@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 
-import { WraithError, wrapNative } from '../errors.js'
+import { fromNative, WraithError, wrapNative } from '../errors.js'
 import type { NativeUdp } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import type { Source } from '../pool/slots.js'
@@ -47,6 +47,8 @@ export class Reader implements Source {
   /** A consumer's promise, or an iterator's body, holds the batch. */
   #held = false
   #paused = false
+  /** Nobody else may read from the socket. Always so until it is shared. */
+  #leased = true
   #starved = false
   #closed = false
 
@@ -110,7 +112,26 @@ export class Reader implements Source {
   tryReceive(): Batch | undefined {
     if (this.#consumer !== undefined) throw busy()
     this.#end()
+    this.#lease()
     return this.#receive()
+  }
+
+  /** Lets somebody else read from the socket. Returns the id to attach with. */
+  share(): string {
+    if (this.#closed) throw socketClosed()
+    if (this.#consumer !== undefined || this.#rows.open) {
+      throw new WraithError(
+        'WRAITH_ERR_BUSY',
+        'this socket is being read from. Call stop(), and dispose of the batch that is out, before share().',
+      )
+    }
+    const id = fromNative(() => this.#native.share())
+    this.#leased = false
+    // Slots that this handle had posted are free now.
+    this.#pool.slots.sated(this)
+    this.#starved = false
+    this.#pool.slots.feed()
+    return id
   }
 
   iterate(): AsyncGenerator<Batch, void, undefined> {
@@ -248,6 +269,13 @@ export class Reader implements Source {
     if (this.#closed) throw socketClosed()
     if (this.#consumer !== undefined) throw busy()
     this.#end()
+    this.#lease()
+  }
+
+  #lease(): void {
+    if (this.#leased || this.#closed) return
+    fromNative(() => this.#native.lease())
+    this.#leased = true
   }
 
   #watch(): void {

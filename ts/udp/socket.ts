@@ -1,20 +1,20 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { isIP } from 'node:net'
-
 import { fromNative, type WraithError, wrapNative } from '../errors.js'
 import { Events } from '../events.js'
-import type { NativeUdp } from '../native.js'
+import type { NativeDispatch, NativeUdp } from '../native.js'
 import { type BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
 import type { PooledBuffer } from '../pool/guard.js'
-import { boolean, callable, wholeNumber } from '../validate.js'
+import { callable, wholeNumber } from '../validate.js'
 import type { Batch } from './batch.js'
-import { bindNative, ownPool, resolve, throwIfAborted } from './bind.js'
-import { type CheckedOptions, checkBindOptions, hostName, invalidAddress, sendPort } from './options.js'
+import { attachNative, bindNative, ownPool, resolve, throwIfAborted } from './bind.js'
+import { SocketControls } from './controls.js'
+import { type CheckedReceive, checkAttachOptions, checkBindOptions } from './options.js'
 import type { Peer } from './peers.js'
 import { type BatchHandler, DONE, Reader, socketClosed } from './reader.js'
 import type { Rows } from './rows.js'
-import { loopback, Sender } from './sender.js'
-import type { UdpInfo, UdpMetrics, UdpSocketOptions } from './types.js'
+import { Sender } from './sender.js'
+import { checkToken, makeToken, type UdpSocketToken } from './token.js'
+import type { UdpAttachOptions, UdpInfo, UdpMetrics, UdpSocketOptions } from './types.js'
 
 interface UdpEventMap {
   /** A send that returned `false` would succeed now. */
@@ -24,6 +24,9 @@ interface UdpEventMap {
   /** The descriptor is closed. */
   close: []
 }
+
+/** How a handle comes by its native half: `pool` is the id of the pool to receive into. */
+type Open = (pool: string, dispatch: NativeDispatch) => NativeUdp
 
 /** What native tells the dispatcher; `crates/wraith-node/src/udp/event_loop.rs` has the same numbers. */
 const BATCH = 0
@@ -40,9 +43,9 @@ const MAX_PAYLOAD = { 4: 65_507, 6: 65_527 } as const
  * Packets are read when there is a consumer (`consume`, `for await`, `tryReceive`) and wait in the kernel's buffer
  * otherwise. Everything runs on the event loop of the isolate that bound the socket; there is no thread.
  */
-export class UdpSocket implements AsyncDisposable, Disposable {
+export class UdpSocket extends SocketControls implements AsyncDisposable, Disposable {
   readonly #native: NativeUdp
-  readonly #options: CheckedOptions
+  readonly #options: CheckedReceive
   readonly #pool: BufferPool
   readonly #internals: PoolInternals
   readonly #ownsPool: boolean
@@ -57,23 +60,27 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   #label: string
   #lastMetrics: UdpMetrics | undefined
 
-  private constructor(options: CheckedOptions, address: string | undefined) {
+  private constructor(label: string, options: CheckedReceive, open: Open) {
+    super(
+      (call, option) => this.#call(call, option),
+      () => this.#native.family,
+    )
     this.#options = options
     this.#ownsPool = options.pool === undefined
     this.#pool = options.pool ?? ownPool(options)
     this.#internals = poolInternals(this.#pool)
-    this.#label = `the UDP socket on port ${options.port}`
+    this.#label = label
     this.#closedPromise = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })
-    this.#native = bindNative(options, this.#internals.id, address, (kind, value) =>
+    this.#native = open(this.#internals.id, (kind, value) =>
       kind === BATCH ? this.#reader.onRows(value as number) : this.#dispatch(kind, value),
     )
     const onBatch = (rows: Rows, count: number): void => {
       if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
     }
     this.#reader = new Reader(this.#native, this.#internals, () => this.#label, onBatch)
-    this.#sender = new Sender(this.#native, this.#internals.slots, options.family)
+    this.#sender = new Sender(this.#native, this.#internals.slots, this.#native.family)
     this.#internals.attach(this.#reader)
     this.#label = `the UDP socket on ${text(this.address())}`
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
@@ -86,13 +93,48 @@ export class UdpSocket implements AsyncDisposable, Disposable {
    *   WRAITH_ERR_INVALID_ADDRESS, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_ABORTED, those of the options and those of
    *   {@link BufferPool}
    */
-  static async bind(options: UdpSocketOptions = {}): Promise<UdpSocket> {
+  static override async bind(options: UdpSocketOptions = {}): Promise<UdpSocket> {
     const checked = checkBindOptions(options)
     throwIfAborted(checked)
     const address = checked.address === undefined ? undefined : await resolve(checked.address, checked.family)
     throwIfAborted(checked)
     if (checked.pool !== undefined) poolInternals(checked.pool).checkOpen()
-    return new UdpSocket(checked, address)
+    const label = `the UDP socket on port ${checked.port}`
+    return new UdpSocket(label, checked, (pool, dispatch) => bindNative(checked, pool, address, dispatch))
+  }
+
+  /**
+   * One more handle of a socket that was shared, here or in another worker thread, with the lease to read from it: packets
+   * that wait in the kernel are this handle's now, also those that came while a predecessor died. Everything that belongs to the
+   * socket and not to a handle is as it was: address, connection, memberships, timestamps, counters.
+   *
+   * @param token what `share()` returned, posted or cloned as often as one likes
+   * @throws WRAITH_ERR_STALE_TOKEN (the socket is closed, or was shared in another process), WRAITH_ERR_BUSY (another handle
+   *   has the lease), WRAITH_ERR_INVALID_ARG_TYPE, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_ABORTED, those of the
+   *   options and those of {@link BufferPool}
+   */
+  static attach(token: UdpSocketToken, options: UdpAttachOptions = {}): UdpSocket {
+    const id = checkToken(token)
+    const checked = checkAttachOptions(options)
+    throwIfAborted(checked)
+    if (checked.pool !== undefined) poolInternals(checked.pool).checkOpen()
+    return new UdpSocket('a shared UDP socket', checked, (pool, dispatch) =>
+      attachNative(checked, id, pool, dispatch),
+    )
+  }
+
+  /**
+   * Shares the socket with other worker threads, and gives up this handle's lease to read from it. The token can be posted;
+   * whoever attaches with it first has the lease. From now on the descriptor belongs to the process: it survives the end
+   * of any worker, and is closed when the last handle is closed with `close()`. Hence keep one where nothing ends it.
+   *
+   * This handle stays good for everything else. `consume`, `for await` and `tryReceive` take the lease again when it is free.
+   * Called again it gives the lease up again and returns an equal token.
+   *
+   * @throws WRAITH_ERR_BUSY (it has a consumer, or a batch is out), WRAITH_ERR_SOCKET_CLOSED
+   */
+  share(): UdpSocketToken {
+    return makeToken(this.#reader.share())
   }
 
   /** The pool that packets are received into. */
@@ -105,7 +147,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
    * it returns a promise, until that settles, and no other batch comes meanwhile. What it throws is an uncaught exception,
    * and the next batch comes all the same.
    *
-   * @throws WRAITH_ERR_BUSY, WRAITH_ERR_SOCKET_CLOSED
+   * @throws WRAITH_ERR_BUSY (it has a consumer; another handle of a shared socket reads), WRAITH_ERR_SOCKET_CLOSED
    */
   consume(handler: BatchHandler): this {
     this.#reader.consume(callable('handler', handler))
@@ -183,7 +225,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     to?: Peer | number,
     address?: string,
   ): boolean {
-    const segment = wholeNumber('segmentSize', segmentSize, 1, MAX_PAYLOAD[this.#options.family])
+    const segment = wholeNumber('segmentSize', segmentSize, 1, MAX_PAYLOAD[this.#native.family])
     this.#open()
     return this.#sender.send(bytes, to, address, segment)
   }
@@ -198,94 +240,6 @@ export class UdpSocket implements AsyncDisposable, Disposable {
   sendOwned(guard: PooledBuffer, peer?: Peer): boolean {
     this.#open()
     return this.#sender.sendOwned(guard, peer)
-  }
-
-  /**
-   * Fixes the peer: only its packets are received, and `send(bytes)` goes there. Host names are resolved.
-   *
-   * @throws (rejects) WRAITH_ERR_ALREADY_CONNECTED, WRAITH_ERR_INVALID_ADDRESS, WRAITH_ERR_SYSTEM
-   */
-  async connect(port: number, address?: string): Promise<void> {
-    sendPort(port)
-    const host = address === undefined ? loopback(this.#options.family) : hostName('address', address)
-    const resolved = await resolve(host, this.#options.family)
-    this.#open()
-    fromNative(() => this.#native.connect(port, resolved), 'address')
-  }
-
-  /** Undoes `connect`. @throws WRAITH_ERR_NOT_CONNECTED */
-  disconnect(): void {
-    this.#call((socket) => socket.disconnect())
-  }
-
-  /** Where the socket is bound. */
-  address(): Peer {
-    return Object.freeze(this.#call((socket) => socket.address()))
-  }
-
-  /** Where it is connected to. @throws WRAITH_ERR_NOT_CONNECTED */
-  remoteAddress(): Peer {
-    return Object.freeze(this.#call((socket) => socket.remoteAddress()))
-  }
-
-  /** Joins a multicast group, on the interface with this address (IPv4) or zone (IPv6, `'::%eth0'`). */
-  addMembership(group: string, multicastInterface?: string): void {
-    this.#membership(true, group, undefined, multicastInterface)
-  }
-
-  /** Leaves a multicast group. */
-  dropMembership(group: string, multicastInterface?: string): void {
-    this.#membership(false, group, undefined, multicastInterface)
-  }
-
-  /** Joins a group for the packets of one sender only. */
-  addSourceSpecificMembership(source: string, group: string, multicastInterface?: string): void {
-    this.#membership(true, group, hostName('source', source), multicastInterface)
-  }
-
-  /** Undoes {@link UdpSocket.addSourceSpecificMembership}. */
-  dropSourceSpecificMembership(source: string, group: string, multicastInterface?: string): void {
-    this.#membership(false, group, hostName('source', source), multicastInterface)
-  }
-
-  /** Allows or forbids sending to broadcast addresses. */
-  setBroadcast(on: boolean): void {
-    boolean('on', on)
-    this.#call((socket) => socket.setBroadcast(on))
-  }
-
-  /** Hops of unicast packets, 1 to 255. */
-  setTTL(ttl: number): void {
-    wholeNumber('ttl', ttl, 1, 255)
-    this.#call((socket) => socket.setTtl(ttl))
-  }
-
-  /** Hops of multicast packets, 0 to 255. */
-  setMulticastTTL(ttl: number): void {
-    wholeNumber('ttl', ttl, 0, 255)
-    this.#call((socket) => socket.setMulticastTtl(ttl))
-  }
-
-  /** Whether this machine gets its own multicast packets. */
-  setMulticastLoopback(on: boolean): void {
-    boolean('on', on)
-    this.#call((socket) => socket.setMulticastLoopback(on))
-  }
-
-  /** The interface that multicast packets leave by. */
-  setMulticastInterface(multicastInterface: string): void {
-    this.#literal('multicastInterface', multicastInterface)
-    this.#call((socket) => socket.setMulticastInterface(multicastInterface), 'multicastInterface')
-  }
-
-  /** SO_RCVBUF in bytes, as the kernel reports it. */
-  getRecvBufferSize(): number {
-    return this.#call((socket) => socket.bufferSizes()).recv.got
-  }
-
-  /** SO_SNDBUF in bytes, as the kernel reports it. */
-  getSendBufferSize(): number {
-    return this.#call((socket) => socket.bufferSizes()).send.got
   }
 
   /** A reading socket keeps the process alive; this is how it is by default. */
@@ -317,14 +271,15 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     return Object.freeze({
       backend: this.#options.backend,
       batchSize: this.#options.batchSize,
-      timestamps: this.#options.timestamps,
+      timestamps: this.#native.timestamps,
       recvBuffer: Object.freeze(recv),
       sendBuffer: Object.freeze(send),
     })
   }
 
   /**
-   * Closes the socket. Its batch ends, slots go home, queued sends are dropped, a `for await` loop ends. Idempotent.
+   * Closes the socket. Its batch ends, slots go home, queued sends are dropped, a `for await` loop ends. Idempotent. Of a
+   * shared socket it closes this handle; what waits in the kernel is for the next one, unless this was the last.
    *
    * @returns {@link UdpSocket.closed}
    */
@@ -341,7 +296,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     return this.#closedPromise
   }
 
-  /** Resolves when the descriptor is closed and the port is free again. */
+  /** Resolves when the descriptor is closed and the port is free again; when others share it: when this handle is closed. */
   get closed(): Promise<void> {
     return this.#closedPromise
   }
@@ -387,25 +342,6 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     return DONE
   }
 
-  #membership(
-    join: boolean,
-    group: string,
-    source: string | undefined,
-    multicastInterface: string | undefined,
-  ): void {
-    this.#literal('group', group)
-    if (source !== undefined) this.#literal('source', source)
-    if (multicastInterface !== undefined) this.#literal('multicastInterface', multicastInterface)
-    this.#call((socket) => socket.membership(join, group, source, multicastInterface), 'group')
-  }
-
-  /** An address of the socket's family, perhaps with a zone; names are not resolved here. */
-  #literal(option: string, given: string): void {
-    const { family } = this.#options
-    if (isIP(hostName(option, given)) !== family)
-      throw invalidAddress(option, given, `an IPv${family} address`)
-  }
-
   #open(): void {
     if (this.#closed) throw socketClosed()
   }
@@ -421,7 +357,7 @@ export class UdpSocket implements AsyncDisposable, Disposable {
     this.#warned = true
     process.emitWarning(
       `a packet of ${size} bytes was cut to the pool's ${this.#pool.bufferSize}; bufferSize: ${size} would hold it ` +
-        `(at most ${MAX_PAYLOAD[this.#options.family]} are possible). metrics().rxTruncated counts them.`,
+        `(at most ${MAX_PAYLOAD[this.#native.family]} are possible). metrics().rxTruncated counts them.`,
       { type: 'WraithWarning', code: 'WRAITH_WARN_TRUNCATED' },
     )
   }

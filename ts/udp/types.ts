@@ -8,8 +8,29 @@ export interface AbortSignalLike {
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
+/** Options of `UdpSocket.attach`: how this handle receives. */
+export interface UdpAttachOptions {
+  /** Closes the socket when it fires; `WRAITH_ERR_ABORTED` when it has fired before. */
+  readonly signal?: AbortSignalLike
+  /** The pool to receive into. Default: one of its own, which ends with the socket. */
+  readonly pool?: BufferPool
+  /** Bytes of each buffer of the socket's own pool. Default 2048. */
+  readonly bufferSize?: number
+  /** Buffers of the socket's own pool. Default 1024. */
+  readonly capacity?: number
+  /** Most packets of a batch, 1 to 1024. Default 64. */
+  readonly batchSize?: number
+  /**
+   * A packet larger than a buffer: `'warn'` (default) hands it over flagged and warns once, `'keep'` hands it over flagged,
+   * `'drop'` leaves it out. Each is counted.
+   */
+  readonly onTruncated?: 'warn' | 'keep' | 'drop'
+  /** The system call that receives. Default: `'recvmmsg'` where there is one. */
+  readonly backend?: 'recvmmsg' | 'recvmsg'
+}
+
 /** Options of `UdpSocket.bind`. The names are those of `node:dgram` where it has them. */
-export interface UdpSocketOptions {
+export interface UdpSocketOptions extends UdpAttachOptions {
   /** 0 (default) lets the kernel choose; `address().port` tells which. */
   readonly port?: number
   /** An address of this machine, or a host name. Default: every address of the family. */
@@ -26,30 +47,16 @@ export interface UdpSocketOptions {
   readonly recvBufferSize?: number
   /** SO_SNDBUF in bytes. */
   readonly sendBufferSize?: number
-  /** Closes the socket when it fires; `bind` rejects with `WRAITH_ERR_ABORTED` when it has fired before. */
-  readonly signal?: AbortSignalLike
   /** Adopts this descriptor of a UDP socket instead of making one, and closes it in the end. */
   readonly fd?: number
-  /** The pool to receive into. Default: one of its own, which ends with the socket. */
-  readonly pool?: BufferPool
-  /** Bytes of each buffer of the socket's own pool. Default 2048. */
-  readonly bufferSize?: number
-  /** Buffers of the socket's own pool. Default 1024. */
-  readonly capacity?: number
-  /** Most packets of a batch, 1 to 1024. Default 64. */
-  readonly batchSize?: number
   /** Ask the kernel when each packet arrived. Default false. */
   readonly timestamps?: boolean
-  /**
-   * A packet larger than a buffer: `'warn'` (default) hands it over flagged and warns once, `'keep'` hands it over flagged,
-   * `'drop'` leaves it out. Each is counted.
-   */
-  readonly onTruncated?: 'warn' | 'keep' | 'drop'
-  /** The system call that receives. Default: `'recvmmsg'` where there is one. */
-  readonly backend?: 'recvmmsg' | 'recvmsg'
 }
 
-/** A socket's counters at one moment. They only grow, over the socket's life, and are exact up to 2^53. */
+/**
+ * A socket's counters at one moment. They only grow, over the socket's life, and are exact up to 2^53. Those of a shared
+ * socket go on over its handles.
+ */
 export interface UdpMetrics {
   /** Packets and bytes handed to the consumer. */
   readonly rxPackets: number
@@ -66,6 +73,11 @@ export interface UdpMetrics {
   /** Packets larger than a buffer, and how many of them `onTruncated: 'drop'` left out. */
   readonly rxTruncated: number
   readonly rxDroppedTruncated: number
+  /**
+   * Packets of batches that were out when their worker died: handed over at most once, and to nobody again. An upper
+   * bound of what was lost with it, because its handler may have seen some of them.
+   */
+  readonly rxAbandoned: number
   /** Times that there was no slot to receive into: the pool is too small, or its guards are out too long. */
   readonly rxStarved: number
   /** Refusals that came back for packets that were sent (ICMP port unreachable and its like). */
@@ -76,8 +88,10 @@ export interface UdpMetrics {
   /** Sends that found the send buffer full. */
   readonly txWouldBlock: number
   readonly txErrors: number
-  /** Slots given to `sendOwned` that wait for room. */
+  /** Slots given to this handle's `sendOwned` that wait for room. */
   readonly txQueued: number
+  /** Slots that still waited when their handle was closed or its worker ended: never sent. */
+  readonly txUnsent: number
   /** 0, unless there is a bug. */
   readonly ownershipFaults: number
 }

@@ -4,6 +4,7 @@
 mod exported;
 mod frames;
 mod isolate;
+mod lease;
 mod mailbox;
 mod pool;
 mod raw;
@@ -113,14 +114,12 @@ fn udp_options(options: &UdpBindOptions) -> std::result::Result<(UdpOptions, Rec
         fd: options.fd,
         ..UdpOptions::new(family)
     };
-    let backend = if options.portable { Backend::Recvfrom } else { Backend::default() };
-    let receiver = ReceiverOptions {
-        batch_size: options.batch_size as usize,
-        drop_truncated: options.drop_truncated,
-        backend,
-        ..ReceiverOptions::default()
-    };
-    Ok((socket, receiver))
+    Ok((socket, receiver_options(options.batch_size, options.drop_truncated, options.portable)))
+}
+
+fn receiver_options(batch_size: u32, drop_truncated: bool, portable: bool) -> ReceiverOptions {
+    let backend = if portable { Backend::Recvfrom } else { Backend::default() };
+    ReceiverOptions { batch_size: batch_size as usize, drop_truncated, backend, ..ReceiverOptions::default() }
 }
 
 /// Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it.
@@ -140,4 +139,31 @@ pub fn bind_udp(
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn create_parsers(env: Env) -> Result<Made> {
     enter(&env, frames::create)
+}
+
+/// What `attachUdp` is asked for.
+#[napi(object)]
+pub struct UdpAttachOptions {
+    /// The shared socket's id.
+    pub id: String,
+    /// The pool's id.
+    pub pool: String,
+    /// Rows of a batch.
+    pub batch_size: u32,
+    /// Leave out packets larger than a slot.
+    pub drop_truncated: bool,
+    /// recvmsg one by one instead of recvmmsg.
+    pub portable: bool,
+}
+
+/// One more handle of a shared UDP socket, with the lease to read from it. Returns the functions that drive it.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn attach_udp(
+    env: Env,
+    options: UdpAttachOptions,
+    #[napi(ts_arg_type = "(kind: number, value: number | Error) => number")] dispatch: Unknown,
+) -> Result<Made> {
+    let UdpAttachOptions { id, pool, batch_size, drop_truncated, portable } = options;
+    let receiver = receiver_options(batch_size, drop_truncated, portable);
+    enter(&env, |env| udp::attach(env, &id, &pool, receiver, dispatch.raw()))
 }

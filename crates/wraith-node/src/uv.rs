@@ -96,6 +96,16 @@ impl Poll {
         if status != 0 {
             // SAFETY: libuv refused the handle, so nothing else refers to it.
             unsafe { dealloc(handle.as_ptr().cast(), layout(uv)) };
+            if status == -libc::EEXIST {
+                let what = format!(
+                    "this thread already watches descriptor {fd}: another socket of it reads from there"
+                );
+                return Err(Error::with_remedy(
+                    Code::Busy,
+                    what,
+                    "Close that socket first, or adopt a duplicate.",
+                ));
+            }
             return Err(Error::system("uv_poll_init", -status, "cannot watch the socket"));
         }
         // SAFETY: an initialised handle.

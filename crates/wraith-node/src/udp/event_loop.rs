@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "libuv and Node-API callbacks")]
 
 use std::ffi::{c_int, c_void};
+use std::os::fd::AsRawFd;
 use std::ptr;
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use napi::sys;
 use wraith_transport::Error;
 use wraith_transport::udp::Received;
 
-use super::{Life, UdpBinding};
+use super::{Life, SharedHandle, UdpBinding};
 use crate::raw::{self, Value, check};
 use crate::sys::now_ns;
 use crate::uv::{self, Poll};
@@ -51,7 +52,10 @@ pub(super) fn watch(binding: &Rc<UdpBinding>, dispatch: Value) -> Result<(), Err
     let mut uv_loop = ptr::null_mut();
     // SAFETY: the out-pointer lives through the call.
     check(unsafe { sys::napi_get_uv_event_loop(env, &mut uv_loop) }, "the event loop")?;
-    let fd = binding.socket()?.fd();
+    let fd = match &*binding.watch_fd.borrow() {
+        Some(own) => own.as_raw_fd(),
+        None => binding.socket()?.fd(),
+    };
     let name = raw::string(env, "WRAITH_UDP")?;
     let (mut function, mut context, mut cleanup) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
     // SAFETY: `dispatch` and `name` are handles of the current call.
@@ -84,7 +88,9 @@ unsafe extern "C" fn isolate_ends(_hook: sys::napi_async_cleanup_hook_handle, da
     let binding = unsafe { &*data.cast::<UdpBinding>() };
     let was = binding.life.replace(Life::Ending);
     if was == Life::Open {
-        binding.begin_close();
+        binding.abandon_batch();
+        // Dropped and not closed: a successor may attach, and goes on with what the kernel has queued.
+        binding.begin_close(drop);
     }
 }
 
@@ -94,7 +100,7 @@ unsafe extern "C" fn handle_closed(handle: *mut c_void) {
     // SAFETY: this is the close callback, and the data is what `watch` gave.
     let binding = unsafe { Rc::from_raw(uv::closed_data(handle).cast_const().cast::<UdpBinding>()) };
     // The descriptor is closed here and not before: libuv may look at it until now.
-    drop(binding.lease.take());
+    binding.let_go();
     if binding.life.replace(Life::Closed) == Life::Closing {
         binding.call(Kind::Closed, None);
     }
@@ -153,17 +159,22 @@ impl UdpBinding {
     pub(super) fn close(&self) {
         if self.life.get() == Life::Open {
             self.life.set(Life::Closing);
-            self.begin_close();
+            self.begin_close(SharedHandle::close);
         }
     }
 
-    fn begin_close(&self) {
+    /// `part` is how a shared socket is left.
+    fn begin_close(&self, part: impl FnOnce(SharedHandle)) {
         self.reading.set(false);
         self.writing.set(false);
         drop(self.receiver.take());
         drop(self.sends.take());
         if let Some(poll) = self.poll.take() {
             poll.close(handle_closed);
+        }
+        // Last: whoever takes the lease next must find nobody reading.
+        if let Some(shared) = self.shared.take() {
+            part(shared);
         }
     }
 
@@ -203,7 +214,12 @@ impl UdpBinding {
     fn drain(&self) {
         let end = now_ns() + TURN_NS;
         let mut left = TURN_ROWS;
+        // What a successor could get must not be taken out of the kernel for an isolate that is ending.
+        let shared = self.shared.borrow().is_some();
         while self.reading.get() {
+            if shared && !self.runs_javascript() {
+                return self.halt();
+            }
             let received = match &mut *self.receiver.borrow_mut() {
                 Some(receiver) => receiver.receive(),
                 None => return,
@@ -228,7 +244,7 @@ impl UdpBinding {
                         Outcome::Returned(DONE) | Outcome::Threw => self.finish_batch(batch),
                         Outcome::Returned(_) => {}
                         Outcome::Gone => {
-                            self.finish();
+                            self.abandon_batch();
                             return self.halt();
                         }
                     }
@@ -258,6 +274,14 @@ impl UdpBinding {
     /// The batch ends; after a close there is none.
     pub(super) fn finish(&self) {
         if let Some(receiver) = &mut *self.receiver.borrow_mut() {
+            receiver.finish();
+        }
+    }
+
+    /// The batch ends with its isolate: its packets are counted as gone.
+    fn abandon_batch(&self) {
+        if let Some(receiver) = &mut *self.receiver.borrow_mut() {
+            receiver.metrics().count_abandoned(receiver.rows().len());
             receiver.finish();
         }
     }
@@ -332,20 +356,34 @@ impl UdpBinding {
         }
     }
 
-    /// What a handler threw becomes an uncaught exception, as with any event. `false`: nothing was thrown, the
-    /// isolate is being terminated. The exception must be cleared all the same, or the clean-up aborts the process.
+    /// What a handler threw becomes an uncaught exception, as with any event. `false`: nothing was thrown, or nobody
+    /// caught it: the isolate is being terminated. The exception must be cleared all the same, or the clean-up aborts the
+    /// process.
     fn throw_uncaught(&self) -> bool {
-        let (mut thrown, mut probe) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: a handle scope is open. The probe is a call that Node refuses once JavaScript may not run.
+        let mut thrown = ptr::null_mut();
+        // SAFETY: a handle scope is open.
+        unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut thrown) };
+        // SAFETY: as above, and `thrown` is a handle of it.
+        self.runs_javascript()
+            && unsafe { sys::napi_fatal_exception(self.env, thrown) } == sys::Status::napi_ok
+            && self.runs_javascript()
+    }
+
+    /// Whether JavaScript may still run: not once the isolate is being terminated.
+    fn runs_javascript(&self) -> bool {
+        let (mut scope, mut value, mut coerced, mut thrown) =
+            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the scope is closed below. The coercion is a call that Node refuses once JavaScript may not run, and that
+        // runs none itself; an exception that it leaves is cleared.
         unsafe {
-            sys::napi_get_and_clear_last_exception(self.env, &mut thrown);
-            let Ok(number) = raw::number(self.env, 0.0) else { return false };
-            if sys::napi_coerce_to_string(self.env, number, &mut probe) != sys::Status::napi_ok {
-                let mut again = ptr::null_mut();
-                sys::napi_get_and_clear_last_exception(self.env, &mut again);
-                return false;
+            sys::napi_open_handle_scope(self.env, &mut scope);
+            sys::napi_get_boolean(self.env, true, &mut value);
+            let runs = sys::napi_coerce_to_bool(self.env, value, &mut coerced) == sys::Status::napi_ok;
+            if !runs {
+                sys::napi_get_and_clear_last_exception(self.env, &mut thrown);
             }
-            sys::napi_fatal_exception(self.env, thrown) == sys::Status::napi_ok
+            sys::napi_close_handle_scope(self.env, scope);
+            runs
         }
     }
 }

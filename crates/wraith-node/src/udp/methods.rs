@@ -10,7 +10,7 @@ use wraith_transport::udp::{
 };
 use wraith_transport::{Code, Error};
 
-use super::{UdpBinding, closed, values};
+use super::{UdpBinding, closed, sharing, values};
 use crate::frames::{self, Kind};
 use crate::raw::{self, Args, Env, Reply, Value};
 
@@ -68,7 +68,8 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
     add(c"close", |_, this, _| {
         this.close();
         Ok(Reply::Undefined)
-    })
+    })?;
+    sharing::install(env, object, this)
 }
 
 fn done(result: Result<(), Error>) -> Result<Reply, Error> {
@@ -95,12 +96,16 @@ fn destination(socket: &UdpSocket, args: &Args, at: usize) -> Result<Option<Sock
 impl UdpBinding {
     fn set_reading(&self, reading: bool) -> Result<Reply, Error> {
         self.socket()?;
+        if reading {
+            self.check_lease()?;
+        }
         self.reading.set(reading);
         done(self.update())
     }
 
     /// One batch, without waiting: its rows, 0 when there is nothing, -1 when there is no slot to receive into.
     fn receive(&self) -> Result<Reply, Error> {
+        self.check_lease()?;
         match self.with_receiver(|receiver| Ok(receiver.receive()))? {
             Received::Rows { rows, .. } => {
                 self.batch_begins();

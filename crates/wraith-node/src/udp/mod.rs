@@ -2,11 +2,12 @@
 
 mod event_loop;
 mod methods;
+mod sharing;
 mod values;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,11 +20,10 @@ use crate::exported::Shown;
 use crate::isolate::{Isolate, OwnerNumber};
 use crate::pool::find_pool;
 use crate::raw::{self, Env, Value};
-use crate::registry::{Leasable, Lease, Registry};
 use crate::uv::Poll;
 
-/// Bound sockets of this process. A socket outlives the isolate that reads it as long as somebody holds its entry.
-static SOCKETS: Registry<Leasable<Arc<UdpSocket>>> = Registry::new();
+use sharing::SharedHandle;
+pub(crate) use sharing::attach;
 
 /// Slots that may wait to be sent; beyond that `sendOwned` leaves the guard with its caller.
 const SEND_QUEUE: usize = 1024;
@@ -39,14 +39,19 @@ enum Life {
     Closed,
 }
 
-/// One isolate's lease on a socket, with everything that receives, sends and watches.
+/// One isolate's use of a socket, with everything that receives, sends and watches.
 struct UdpBinding {
     env: Env,
     isolate: Arc<Isolate>,
     /// Who holds the slots that this socket receives into: nobody else gets the number while the binding lives.
     _number: OwnerNumber,
     pool: Arc<PoolCore>,
-    lease: RefCell<Option<Lease<Arc<UdpSocket>>>>,
+    socket: RefCell<Option<Arc<UdpSocket>>>,
+    /// None while nobody else can come to use the socket.
+    shared: RefCell<Option<SharedHandle>>,
+    /// A descriptor of this handle's own, to watch the socket by: one loop cannot watch a descriptor twice. None: the
+    /// socket's.
+    watch_fd: RefCell<Option<OwnedFd>>,
     receiver: RefCell<Option<Receiver>>,
     sends: RefCell<Option<SendQueue>>,
     poll: RefCell<Option<Poll>>,
@@ -78,8 +83,10 @@ pub(crate) fn bind(
     let pool = find_pool(pool_id, &isolate)?;
     let number = OwnerNumber::take()?;
     let socket = UdpSocket::bind(options)?;
-    let bound = Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver)
-        .and_then(|receiver| start(env, (isolate, number), pool, &socket, receiver, dispatch));
+    let bound =
+        Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver).and_then(|receiver| {
+            start(env, Parts { isolate, number, pool, receiver, shared: None, watch_fd: None }, dispatch)
+        });
     if bound.is_err()
         && options.fd.is_some()
         && let Some(socket) = Arc::into_inner(socket)
@@ -90,25 +97,30 @@ pub(crate) fn bind(
     bound
 }
 
-fn start(
-    env: Env,
-    (isolate, number): (Arc<Isolate>, OwnerNumber),
+/// What a handle is made of.
+struct Parts {
+    isolate: Arc<Isolate>,
+    number: OwnerNumber,
     pool: Arc<PoolCore>,
-    socket: &Arc<UdpSocket>,
     receiver: Receiver,
-    dispatch: Value,
-) -> Result<Value, Error> {
+    shared: Option<SharedHandle>,
+    watch_fd: Option<OwnedFd>,
+}
+
+fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
+    let Parts { isolate, number, pool, receiver, shared, watch_fd } = parts;
     let columns = Arc::clone(receiver.columns());
-    let shared = Leasable::new(Arc::clone(socket));
-    SOCKETS.enter(&shared)?;
+    let socket = Arc::clone(receiver.socket());
     let binding = Rc::new(UdpBinding {
         env,
         pool,
-        lease: RefCell::new(Some(shared.lease(isolate.owner())?)),
+        sends: RefCell::new(Some(SendQueue::new(Arc::clone(&socket), SEND_QUEUE))),
+        socket: RefCell::new(Some(socket)),
+        shared: RefCell::new(shared),
+        watch_fd: RefCell::new(watch_fd),
         isolate,
         _number: number,
         receiver: RefCell::new(Some(receiver)),
-        sends: RefCell::new(Some(SendQueue::new(Arc::clone(socket), SEND_QUEUE))),
         poll: RefCell::new(None),
         reading: Cell::new(false),
         writing: Cell::new(false),
@@ -124,6 +136,7 @@ fn start(
     // User code can refuse a property, with a setter on Object.prototype that throws.
     values::export_columns(env, object, &columns)
         .map(|shown| drop(binding.shown.replace(Some(shown))))
+        .and_then(|()| values::describe(env, object, &binding))
         .and_then(|()| methods::install(env, object, &binding))
         .and_then(|()| event_loop::watch(&binding, dispatch))
         .inspect_err(|_| binding.abandon())?;
@@ -131,17 +144,26 @@ fn start(
 }
 
 impl UdpBinding {
-    /// Gives back what a socket holds that cannot be watched: its object lives until it is collected.
+    /// Gives back what a socket holds that cannot be watched: its object lives until it is collected. A shared socket
+    /// stays for the next one that attaches.
     fn abandon(&self) {
+        drop(self.shared.take());
         self.close();
         if self.poll.borrow().is_none() {
-            drop(self.lease.take());
+            self.let_go();
         }
     }
 
+    /// Closes the descriptor, unless other handles use it: at once when nothing watches it, else when libuv has let go
+    /// of it.
+    fn let_go(&self) {
+        drop(self.socket.take());
+        drop(self.watch_fd.take());
+    }
+
     fn socket(&self) -> Result<Arc<UdpSocket>, Error> {
-        match &*self.lease.borrow() {
-            Some(lease) if self.life.get() == Life::Open => Ok(Arc::clone(lease)),
+        match &*self.socket.borrow() {
+            Some(socket) if self.life.get() == Life::Open => Ok(Arc::clone(socket)),
             _ => Err(closed()),
         }
     }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wraith_transport::Error;
-use wraith_transport::udp::{BufferSize, Columns, PEERS, UdpSnapshot};
+use wraith_transport::udp::{BufferSize, Columns, Family, PEERS, UdpSnapshot};
 
+use super::UdpBinding;
 use crate::exported::{Shown, export};
 use crate::raw::{self, Env, Value};
 
@@ -43,6 +44,14 @@ pub(super) fn export_columns(env: Env, object: Value, columns: &Arc<Columns>) ->
     )?;
     raw::set(env, object, c"columns", places)?;
     Ok([public, private])
+}
+
+/// What the socket is: `family` (4 or 6) and `timestamps`.
+pub(super) fn describe(env: Env, object: Value, binding: &UdpBinding) -> Result<(), Error> {
+    let socket = binding.socket()?;
+    let family = if socket.family() == Family::V4 { 4.0 } else { 6.0 };
+    raw::set(env, object, c"family", raw::number(env, family)?)?;
+    raw::set(env, object, c"timestamps", raw::boolean(env, socket.has_timestamps())?)
 }
 
 /// `{ address, family, port }`, an IPv6 address with its zone as dgram shows it.
@@ -104,6 +113,7 @@ pub(super) fn metrics(
             (c"rxFullBatches", counters.full_batches as f64),
             (c"rxTruncated", counters.truncated as f64),
             (c"rxDroppedTruncated", counters.dropped_truncated as f64),
+            (c"rxAbandoned", counters.abandoned as f64),
             (c"rxStarved", counters.starved as f64),
             (c"rxDroppedByKernel", kernel_drops as f64),
             (c"rxDroppedByKernelAtBatch", counters.drops_at_batch as f64),
@@ -114,6 +124,7 @@ pub(super) fn metrics(
             (c"txWouldBlock", counters.send_would_block as f64),
             (c"txErrors", counters.send_errors as f64),
             (c"txQueued", queued as f64),
+            (c"txUnsent", counters.unsent as f64),
             (c"ownershipFaults", counters.ownership_faults as f64),
         ],
     )?;

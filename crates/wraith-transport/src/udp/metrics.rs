@@ -43,6 +43,8 @@ counters! {
     truncated,
     /// Of those, the ones left out because of `drop_truncated`.
     dropped_truncated,
+    /// Packets of batches whose consumer ended without a word in the middle of them: its isolate died.
+    abandoned,
     /// Receives that were not tried because there was no slot to receive into.
     starved,
     /// ICMP errors that the kernel reported on a send or a receive; none of them ends the socket.
@@ -65,9 +67,16 @@ counters! {
     send_would_block,
     /// Sends that failed.
     send_errors,
+    /// Slots that were still waiting to be sent when their queue ended: dropped.
+    unsent,
 }
 
 impl UdpMetrics {
+    /// Counts the packets of a batch that ends because its consumer died. The binding knows, the receiver cannot.
+    pub fn count_abandoned(&self, packets: usize) {
+        UdpMetrics::add(&self.abandoned, packets as u64);
+    }
+
     pub(crate) fn add(counter: &AtomicU64, value: u64) {
         // Relaxed: a counter orders nothing.
         counter.fetch_add(value, Ordering::Relaxed);

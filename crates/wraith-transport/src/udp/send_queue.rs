@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::address::SockAddr;
+use super::metrics::UdpMetrics;
 use super::send::Sent;
 use super::socket::UdpSocket;
 use crate::error::{Code, Error};
@@ -145,6 +146,7 @@ impl SendQueue {
             // Only a slot that somebody took against the rules cannot come home: the pool's audit shows it.
             unsent += usize::from(home(&entry).is_ok());
         }
+        UdpMetrics::add(&self.socket.metrics().unsent, unsent as u64);
         unsent
     }
 }
