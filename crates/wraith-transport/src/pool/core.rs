@@ -59,16 +59,6 @@ impl PoolCore {
         PoolCore::with_features(buffer_size, capacity, options, Features::default())
     }
 
-    pub(super) fn with_sharing(
-        buffer_size: usize,
-        capacity: u32,
-        options: &MemoryOptions,
-        sharing: SharingOptions,
-    ) -> Result<Arc<PoolCore>, Error> {
-        let features = Features { may_wait: true, magazine: 0, sharing: Some(sharing) };
-        PoolCore::with_features(buffer_size, capacity, options, features)
-    }
-
     pub(super) fn with_features(
         buffer_size: usize,
         capacity: u32,

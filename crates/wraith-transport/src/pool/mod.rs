@@ -22,6 +22,7 @@ mod sharing;
 mod limit;
 #[doc(hidden)]
 pub mod magazine;
+mod member;
 #[doc(hidden)]
 pub mod protocol;
 #[doc(hidden)]
@@ -35,10 +36,10 @@ pub use self::buffer::{Buffer, Releasable};
 #[cfg(not(loom))]
 pub use self::core::PoolCore;
 pub use self::limit::LimitWord;
+pub use self::member::{Delivery, Events, Notify, WaitId, Waited};
 #[cfg(not(loom))]
 pub use self::policy::{Builder, Exhausted};
 #[cfg(not(loom))]
 pub use self::pool::BufferPool;
 #[cfg(not(loom))]
 pub use self::sharing::{Attachment, SharingOptions};
-pub use self::waiters::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};

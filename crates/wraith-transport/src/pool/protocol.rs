@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limit::LimitWord;
-use super::waiters::{Cancelled, Delivery, Events, MemberKey, Notify, Role, WaitId, Waited, Waiters};
+use super::member::{Delivery, Events, Notify, WaitId, Waited};
+pub use super::member::{MemberKey, Role};
+use super::waiters::{Cancelled, Waiters};
 use crate::memory::owner::{Holding, Owner, OwnerTable, State};
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::PoolCore;
+use super::core::{Features, PoolCore};
 use super::limit::LimitWord;
+use super::member::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};
 use super::protocol::Refused;
 use super::transit::Tickets;
-use super::waiters::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};
 use crate::memory::{Dirty, Holding, MemoryOptions, Owner, State};
 use crate::metrics::Counter;
 use crate::{Code, Error};
@@ -64,7 +64,8 @@ impl PoolCore {
         options: &MemoryOptions,
         sharing: SharingOptions,
     ) -> Result<Arc<PoolCore>, Error> {
-        PoolCore::with_sharing(buffer_size, capacity, options, sharing)
+        let features = Features { may_wait: true, magazine: 0, sharing: Some(sharing) };
+        PoolCore::with_features(buffer_size, capacity, options, features)
     }
 
     /// Whether the pool was made by [`PoolCore::shared`].
