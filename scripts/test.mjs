@@ -3,6 +3,7 @@
 //   npm test -- --list            the steps
 //   npm test -- --only a,b        only these
 
+import { backendSuites } from './lib/backends.mjs'
 import { buildAll, cargo, generatedIsCurrent, nodeTool, program, suite, types } from './lib/checks.mjs'
 import { packagesStep } from './lib/package-checks.mjs'
 import { currentMajor, majors } from './lib/runtimes.mjs'
@@ -57,6 +58,13 @@ const steps = [
     limitSeconds: 900,
     minimum: 100,
     run: cargo([['test', '--workspace', '--exclude', 'wraith-node', '--no-fail-fast']]),
+  },
+  {
+    name: 'backends',
+    title: 'frame suites without vectors, and with each backend of this CPU forced by WRAITH_SIMD',
+    limitSeconds: 300,
+    minimum: 60,
+    run: backendSuites(false),
   },
   {
     name: 'vitest',

@@ -33,6 +33,26 @@ function onPath(command) {
   })
 }
 
+export const isDebian = existsSync('/etc/debian_version')
+
+/**
+ * Installs Debian packages as root, and else only says how. Packages of a foreign `architecture` are written with it: `libc6:arm64`.
+ * Returns `undefined` or a sentence that begins with `problem` and names the command to run.
+ */
+export async function installDebian(packages, log, problem, architecture) {
+  const foreign = architecture === undefined ? '' : `dpkg --add-architecture ${architecture} && `
+  const command = `${foreign}apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  if (process.getuid() !== 0) return `${problem}; run: sudo sh -c '${command}'`
+  log(`installing ${packages.join(' ')} with apt-get (about ${architecture === undefined ? 30 : 60} s)`)
+  const result = await run('sh', ['-c', command], {
+    env: { DEBIAN_FRONTEND: 'noninteractive' },
+    timeoutMs: 600_000,
+  })
+  if (result.code === 0) return undefined
+  const why = result.output.trim().split('\n').slice(-3).join(' / ')
+  return `could not install ${packages.join(' ')}: ${why}; run: ${command}`
+}
+
 /** Returns `undefined` when nothing is missing, else a sentence that names the command to run. */
 export async function ensureSystemTools(log) {
   if (process.platform !== 'linux')
@@ -40,18 +60,8 @@ export async function ensureSystemTools(log) {
   const missing = Object.keys(needs).filter((command) => !onPath(command))
   if (missing.length === 0) return undefined
   const what = missing.map((command) => `${command} (${needs[command].why})`).join(', ')
-  const packages = missing.flatMap((command) => needs[command].apt).join(' ')
-  if (existsSync('/etc/debian_version')) {
-    const command = `apt-get update && apt-get install -y --no-install-recommends ${packages}`
-    if (process.getuid() !== 0) return `missing: ${what}; run: sudo sh -c '${command}'`
-    log(`installing ${packages} with apt-get (about 30 s)`)
-    const result = await run('sh', ['-c', command], {
-      env: { DEBIAN_FRONTEND: 'noninteractive' },
-      timeoutMs: 600_000,
-    })
-    if (result.code === 0) return undefined
-    return `could not install ${packages}: ${result.output.trim().split('\n').slice(-3).join(' / ')}; run: ${command}`
-  }
+  const needed = missing.flatMap((command) => needs[command].apt)
+  if (isDebian) return installDebian(needed, log, `missing: ${what}`)
   for (const [manager, install] of [
     ['dnf', 'sudo dnf install -y'],
     ['apk', 'apk add'],
