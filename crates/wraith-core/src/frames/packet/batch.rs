@@ -10,7 +10,7 @@ impl Batch<'_> {
     /// Parses each row as a packet that begins with an Ethernet header, and says how many were read: [`PacketStatus::Ok`] or
     /// [`PacketStatus::NotIp`]. Rows of the columns beyond this batch's keep what they hold. Nothing is allocated; any bytes are safe.
     ///
-    /// All backends write the same bytes. `Sse2` runs the scalar code: without byte shuffles and 32-bit products vectors do not win.
+    /// All backends write the same bytes.
     ///
     /// # Errors
     ///

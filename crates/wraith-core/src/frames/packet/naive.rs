@@ -1,5 +1,5 @@
 //! What most code does: one packet, one `Result`, one row after the other. The readable reference that
-//! [`scalar`](super::scalar) is held against, and a row of the benchmarks.
+//! [`Backend::Scalar`](crate::frames::Backend::Scalar) is held against, and a row of the benchmarks.
 
 use super::columns::PacketColumnsMut;
 use super::parse::parse;

@@ -3,6 +3,7 @@
 
 mod avx2;
 mod avx512;
+mod sse2;
 mod sse41;
 
 use super::super::columns::PacketColumnsMut;
@@ -17,6 +18,8 @@ pub(in super::super) fn packets(
     columns: &mut PacketColumnsMut<'_>,
 ) -> usize {
     match backend.backend() {
+        // SAFETY: every x86-64 has SSE2.
+        Backend::Sse2 => unsafe { sse2::packets(slab, descriptors, columns) },
         // SAFETY: `Supported` proves that the CPU has SSE4.1.
         Backend::Sse41 => unsafe { sse41::packets(slab, descriptors, columns) },
         // SAFETY: `Supported` proves that the CPU has AVX2.
