@@ -49,7 +49,7 @@ where
 }
 
 fn frame_contenders<'a>(batches: &'a [Batch<'a>]) -> Vec<Contender<'a>> {
-    let columns = || FrameColumns::with_capacity(ROWS);
+    let columns = || FrameColumns::with_capacity(batches[0].len());
     let backends = Backend::available().map(|backend| {
         let parse = move |batch: &Batch<'_>, columns: &mut FrameColumns| {
             batch.frames(backend, &mut columns.as_mut()).expect("columns of a batch's rows")
@@ -68,6 +68,13 @@ fn frames() -> bool {
     let batches = hot.batches();
     let measured = measure(frame_contenders(&batches));
     let kept = report::group("frame_parsing", &measured, &FRAME_GOALS);
+
+    // Shorter and longer: less and more than the first-level cache's table of pages covers.
+    for (rows, name) in [(128, "frame_parsing_128_rows"), (1024, "frame_parsing_1024_rows")] {
+        let other = Corpus::hot_rows(rows, good_frames());
+        check_frames(&other.batches(), rows);
+        report::group(name, &measure(frame_contenders(&other.batches())), &[]);
+    }
 
     let mixed = Corpus::hot(mostly_good_frames());
     check_frames(&mixed.batches(), ROWS / 2);

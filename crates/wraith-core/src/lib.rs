@@ -5,3 +5,8 @@
 
 pub mod frames;
 pub mod sizes;
+
+/// The programs of `docs/frames.md` run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/frames.md")]
+struct FramesPage;

@@ -39,9 +39,14 @@ impl Corpus {
         Self { memory, batches: order(descriptors) }
     }
 
-    /// A batch's worth of slots, in several orders: everything stays in the first-level cache.
+    /// A batch's worth of slots, in several orders: everything stays in the first caches.
     pub(crate) fn hot(write: impl FnMut(usize, &mut [u8]) -> usize) -> Self {
-        Self::new(ROWS, write, |descriptors| {
+        Self::hot_rows(ROWS, write)
+    }
+
+    /// The same with batches of another length.
+    pub(crate) fn hot_rows(rows: usize, write: impl FnMut(usize, &mut [u8]) -> usize) -> Self {
+        Self::new(rows, write, |descriptors| {
             let mut random = Random::new(1);
             let shuffled = |_| {
                 let mut order = descriptors.clone();
