@@ -184,3 +184,58 @@ fn a_receiver_moves_to_another_thread() {
         rig.join().unwrap().close();
     }
 }
+
+#[test]
+fn a_slot_asks_before_it_leaves_and_stays_out_of_use_when_it_may_not() {
+    use std::sync::{Arc, Mutex};
+    for backend in BACKENDS {
+        let mut rig = small(backend, 6);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        rig.receiver().set_before_leave(Some(Box::new(move |slot| {
+            log.lock().unwrap().push(slot);
+            slot != 3
+        })));
+        sender("127.0.0.1:0").send_to(&pattern(1, 10), rig.address()).unwrap();
+        rig.next_batch();
+        let taken = rig.receiver().rows()[0].slot;
+        rig.receiver().take(0, (TAKEN, keeper())).unwrap();
+        // Posting a slot again is no leaving, nor is taking it.
+        rig.receiver().finish();
+        assert!(asked.lock().unwrap().is_empty());
+        let held = rig.receiver().held();
+        let given = rig.receiver().shed(1);
+        let mut all = asked.lock().unwrap().clone();
+        assert_eq!(all.len(), held - 1);
+        assert_eq!(given, all.iter().filter(|&&slot| slot != 3).count());
+        // The rest is asked when the receiver goes.
+        rig.drop_receiver();
+        all.clone_from(&asked.lock().unwrap());
+        all.sort_unstable();
+        assert_eq!((all.len(), all.contains(&taken)), (held, false));
+        let audit = rig.pool.audit();
+        assert!(audit.is_ok() && audit.quarantined == 1, "{audit:?}");
+        assert_eq!(rig.pool.holding(3).map(|word| word.owner), Some(Owner::NONE));
+        rig.pool.push(taken, (State::Lent, keeper()), Dirty::All).unwrap();
+    }
+}
+
+#[test]
+fn a_starving_receiver_is_fed_with_a_slot_that_was_delivered() {
+    for backend in BACKENDS {
+        let mut rig = small(backend, 2);
+        let lent = (State::Cached, keeper());
+        let slots = [0, 1].map(|_| rig.pool.pop(lent).unwrap());
+        sender("127.0.0.1:0").send_to(&pattern(5, 30), rig.address()).unwrap();
+        assert!(matches!(rig.receiver().receive(), Received::Starved));
+        assert!(rig.receiver().feed(slots[0], lent).unwrap());
+        assert_eq!(rig.receiver().feed(slots[0], lent).unwrap_err().code(), Code::StaleBuffer);
+        rig.next_batch();
+        assert_eq!(rig.receiver().rows()[0].slot, slots[0]);
+        assert_eq!(slot_bytes(&rig.pool, slots[0])[..30], pattern(5, 30));
+        assert!(!rig.receiver().feed(slots[1], lent).unwrap(), "a batch is out");
+        rig.receiver().finish();
+        rig.pool.push(slots[1], lent, Dirty::Nothing).unwrap();
+        rig.close();
+    }
+}

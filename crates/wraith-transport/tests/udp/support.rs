@@ -160,6 +160,11 @@ impl Rig {
         self.check();
     }
 
+    /// Ends the receiver of a pool whose slots do not all come home.
+    pub(crate) fn drop_receiver(&mut self) {
+        self.receiver = None;
+    }
+
     fn check(&mut self) {
         if let Some(receiver) = self.receiver.take() {
             receiver.close();
