@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use support::columns::check_frames;
 use support::corpus::{Corpus, ROWS, good_frames, mostly_good_frames};
-use support::packets::{check_packets, each, etherparse, realistic_mix, smoltcp};
+use support::packets::{check_packets, each, etherparse, one_shape, realistic_mix, smoltcp};
 use support::report::{self, Goal};
 use support::rounds::{Contender, measure};
 use wraith_core::frames::packet::{self, PacketColumns};
@@ -87,7 +87,7 @@ fn frames() -> bool {
 }
 
 fn packet_contenders<'a>(batches: &'a [Batch<'a>]) -> Vec<Contender<'a>> {
-    let columns = || PacketColumns::with_capacity(ROWS);
+    let columns = || PacketColumns::with_capacity(batches[0].len());
     let backends = Backend::available().map(|backend| {
         let parse = move |batch: &Batch<'_>, columns: &mut PacketColumns| {
             batch.packets(backend, &mut columns.as_mut()).expect("columns of a batch's rows")
@@ -108,6 +108,19 @@ fn packets() -> bool {
     let hot = Corpus::hot(realistic_mix(ROWS));
     check_packets(&hot.batches());
     let kept = report::group("packet_parsing", &measure(packet_contenders(&hot.batches())), &PACKET_GOALS);
+
+    for (rows, name) in [(128, "packet_parsing_128_rows"), (1024, "packet_parsing_1024_rows")] {
+        let other = Corpus::hot_rows(rows, realistic_mix(rows));
+        check_packets(&other.batches());
+        report::group(name, &measure(packet_contenders(&other.batches())), &[]);
+    }
+
+    // One shape only, which a branch predictor learns; and one that the vectors leave to the scalar code.
+    for (shape, name) in [("ipv4-udp", "packet_parsing_udp_only"), ("qinq", "packet_parsing_two_tags_only")] {
+        let other = Corpus::hot(one_shape(shape, ROWS));
+        check_packets(&other.batches());
+        report::group(name, &measure(packet_contenders(&other.batches())), &[]);
+    }
 
     // More different packets than a branch predictor remembers.
     let cold = Corpus::cold(realistic_mix(16 * ROWS));

@@ -16,7 +16,16 @@ mod build;
 
 /// Packets of the realistic mix, as many as `count` different ones, in slots.
 pub(crate) fn realistic_mix(count: usize) -> impl FnMut(usize, &mut [u8]) -> usize {
-    let packets = build::mix(&mut build::Random(5), count);
+    write_all(build::mix(&mut build::Random(5), count))
+}
+
+/// Packets of one shape of the mix, as many as `count` different ones, in slots.
+pub(crate) fn one_shape(shape: &'static str, count: usize) -> impl FnMut(usize, &mut [u8]) -> usize {
+    let mut random = build::Random(6);
+    write_all((0..count).map(|_| build::shaped(&mut random, shape)).collect())
+}
+
+fn write_all(packets: Vec<Vec<u8>>) -> impl FnMut(usize, &mut [u8]) -> usize {
     move |slot, memory| {
         let packet = &packets[slot % packets.len()];
         memory[..packet.len()].copy_from_slice(packet);
