@@ -52,7 +52,7 @@ pub(super) fn frames(slab: Slab<'_>, descriptors: &[Descriptor], columns: &mut F
 unsafe fn parse(
     slab: *const u8,
     block: &[Descriptor; ROWS],
-    ahead: &[Descriptor; ROWS],
+    ahead: Option<&[Descriptor; ROWS]>,
     limits: Limits,
     columns: &mut FrameColumnsMut<'_>,
     at: usize,
@@ -65,8 +65,10 @@ unsafe fn parse(
     if vmaxvq_u32(vmaxq_u32(low.0, high.0)) > limits.last {
         return (1 << ROWS) - 1;
     }
-    for descriptor in ahead {
-        prefetch(slab.wrapping_add(offset_of(descriptor)));
+    if let Some(ahead) = ahead {
+        for descriptor in ahead {
+            prefetch(slab.wrapping_add(offset_of(descriptor)));
+        }
     }
 
     let mut rows = [vdupq_n_u8(0); ROWS];

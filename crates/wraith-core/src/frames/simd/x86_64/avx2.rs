@@ -47,7 +47,7 @@ struct Four {
 unsafe fn parse(
     slab: *const u8,
     block: &[Descriptor; ROWS],
-    ahead: &[Descriptor; ROWS],
+    ahead: Option<&[Descriptor; ROWS]>,
     limits: Limits,
     columns: &mut FrameColumnsMut<'_>,
     at: usize,
@@ -70,8 +70,10 @@ unsafe fn parse(
     if _mm256_movemask_epi8(_mm256_cmpeq_epi32(highest, last)) != -1 {
         return ALL;
     }
-    for descriptor in ahead {
-        _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+    if let Some(ahead) = ahead {
+        for descriptor in ahead {
+            _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+        }
     }
 
     let (fours, _) = block.as_chunks();

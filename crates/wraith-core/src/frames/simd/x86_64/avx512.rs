@@ -34,7 +34,7 @@ pub(super) fn frames(slab: Slab<'_>, descriptors: &[Descriptor], columns: &mut F
 unsafe fn parse(
     slab: *const u8,
     block: &[Descriptor; ROWS],
-    ahead: &[Descriptor; ROWS],
+    ahead: Option<&[Descriptor; ROWS]>,
     limits: Limits,
     columns: &mut FrameColumnsMut<'_>,
     at: usize,
@@ -49,8 +49,10 @@ unsafe fn parse(
     if _mm512_cmpgt_epu32_mask(offsets, _mm512_set1_epi32(limits.last as i32)) != 0 {
         return 0xffff;
     }
-    for descriptor in ahead {
-        _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+    if let Some(ahead) = ahead {
+        for descriptor in ahead {
+            _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+        }
     }
 
     // Two rows a vector: their quad words are nonce; type, flags, stream id, sequence; offset; payload length.

@@ -38,7 +38,7 @@ pub(super) fn frames(slab: Slab<'_>, descriptors: &[Descriptor], columns: &mut F
 unsafe fn parse(
     slab: *const u8,
     block: &[Descriptor; ROWS],
-    ahead: &[Descriptor; ROWS],
+    ahead: Option<&[Descriptor; ROWS]>,
     limits: Limits,
     columns: &mut FrameColumnsMut<'_>,
     at: usize,
@@ -57,8 +57,10 @@ unsafe fn parse(
     if _mm_movemask_epi8(_mm_or_si128(beyond[0], beyond[1])) != 0 {
         return (1 << ROWS) - 1;
     }
-    for descriptor in ahead {
-        _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+    if let Some(ahead) = ahead {
+        for descriptor in ahead {
+            _mm_prefetch::<_MM_HINT_T0>(slab.wrapping_add(offset_of(descriptor)).cast());
+        }
     }
 
     let mut rows = [_mm_setzero_si128(); ROWS];
