@@ -7,6 +7,7 @@ use super::status::{PacketStatus, flags};
 use super::transport::{self, Carried, Fragment};
 
 /// Reads IPv4 at `link.l3_offset`, and what it carries.
+#[inline(always)]
 pub(super) fn parse(packet: &[u8], link: Packet) -> Result<Packet, PacketError> {
     let start = usize::from(link.l3_offset);
     let header = &packet[start..];
@@ -102,6 +103,7 @@ pub(super) fn parse(packet: &[u8], link: Packet) -> Result<Packet, PacketError> 
     )
 }
 
+#[inline(always)]
 fn fragment(
     header: &[u8],
     header_length: usize,

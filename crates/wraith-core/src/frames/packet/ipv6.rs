@@ -8,6 +8,7 @@ use super::status::{PacketStatus, flags};
 use super::transport::{self, Carried, Fragment};
 
 /// Reads IPv6 at `link.l3_offset`, and what it carries.
+#[inline]
 pub(super) fn parse(packet: &[u8], link: Packet) -> Result<Packet, PacketError> {
     let start = usize::from(link.l3_offset);
     let present = packet.len() - start;

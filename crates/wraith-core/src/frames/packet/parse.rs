@@ -25,6 +25,7 @@ use super::{ipv4, ipv6};
 /// assert_eq!((error.status, error.layer), (PacketStatus::TruncatedEthernet, Layer::Ethernet));
 /// assert_eq!((error.needed, error.present), (14, 13));
 /// ```
+#[inline]
 pub fn parse(packet: &[u8]) -> Result<Packet, PacketError> {
     let link = link(packet)?;
     match link.ethertype {
@@ -35,6 +36,7 @@ pub fn parse(packet: &[u8]) -> Result<Packet, PacketError> {
 }
 
 /// Ethernet header and VLAN tags; everything else is 0.
+#[inline(always)]
 fn link(packet: &[u8]) -> Result<Packet, PacketError> {
     if packet.len() < ethernet::HEADER {
         return Err(PacketError {

@@ -29,6 +29,7 @@ pub(super) struct Carried {
 }
 
 /// Reads the transport layer at `row.l4_offset`, and completes the row.
+#[inline(always)]
 pub(super) fn parse(packet: &[u8], row: Packet, carried: Carried) -> Result<Packet, PacketError> {
     let start = usize::from(row.l4_offset);
     let bytes = &packet[start..start + carried.length];
@@ -70,6 +71,7 @@ fn ports(bytes: &[u8]) -> (u16, u16) {
     (be16(bytes, 0), be16(bytes, 2))
 }
 
+#[inline(always)]
 fn truncated(
     status: PacketStatus,
     layer: Layer,
@@ -89,6 +91,7 @@ fn truncated(
     }
 }
 
+#[inline(always)]
 fn read_udp(bytes: &[u8], start: usize, carried: &Carried) -> Result<Ends, PacketError> {
     let short = truncated(PacketStatus::TruncatedUdp, Layer::Udp, start, udp::HEADER, carried);
     if bytes.len() < udp::HEADER {
@@ -116,6 +119,7 @@ fn read_udp(bytes: &[u8], start: usize, carried: &Carried) -> Result<Ends, Packe
     Ok(Ends { header: udp::HEADER, end: length.min(bytes.len()), ports: ports(bytes) })
 }
 
+#[inline(always)]
 fn read_tcp(bytes: &[u8], start: usize, carried: &Carried) -> Result<Ends, PacketError> {
     let short = truncated(PacketStatus::TruncatedTcp, Layer::Tcp, start, tcp::HEADER, carried);
     if bytes.len() < tcp::HEADER {
@@ -142,6 +146,7 @@ fn read_tcp(bytes: &[u8], start: usize, carried: &Carried) -> Result<Ends, Packe
     Ok(Ends { header, end: bytes.len(), ports: ports(bytes) })
 }
 
+#[inline(always)]
 fn read_icmp(bytes: &[u8], start: usize, carried: &Carried, layer: Layer) -> Result<Ends, PacketError> {
     if bytes.len() < icmp::HEADER {
         return Err(truncated(PacketStatus::TruncatedIcmp, layer, start, icmp::HEADER, carried));
