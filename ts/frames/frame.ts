@@ -118,14 +118,14 @@ export function buildFrame(fields: FrameFields, into?: Uint8Array): Uint8Array {
   const offset = wholeNumber('offset', fields.offset ?? 0, 0, MAX_OFFSET)
   checkBytes('nonce', nonce)
   checkBytes('payload', payload)
-  if (nonce.length !== NONCE_BYTES) throw outOfRange('nonce', nonce.length, `${NONCE_BYTES} bytes long`)
+  if (nonce.length !== NONCE_BYTES) throw wrongLength('nonce', nonce, `${NONCE_BYTES}`)
   if (payload.length > MAX_PAYLOAD) {
-    throw outOfRange('payload', payload.length, `at most ${MAX_PAYLOAD} bytes long`)
+    throw wrongLength('payload', payload, `at most ${MAX_PAYLOAD}`)
   }
   const length = HEADER_BYTES + payload.length
   const target = into ?? Buffer.allocUnsafe(length)
   checkBytes('into', target)
-  if (target.length < length) throw outOfRange('into', target.length, `at least ${length} bytes long`)
+  if (target.length < length) throw wrongLength('into', target, `at least ${length}`)
   const head = type * 2 ** 24 + flags * 2 ** 16 + stream
   fromNative(() => parsers().buildFrame(target, payload, nonce, head, sequence, offset))
   return target.subarray(0, length)
@@ -134,4 +134,12 @@ export function buildFrame(fields: FrameFields, into?: Uint8Array): Uint8Array {
 function checkBytes(option: string, bytes: unknown): asserts bytes is Uint8Array {
   if (!(bytes instanceof Uint8Array)) throw invalidType(option, bytes, 'a Uint8Array')
   checkStable(option, bytes)
+}
+
+function wrongLength(option: string, { length }: Uint8Array, allowed: string): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_OUT_OF_RANGE',
+    `${option} must have ${allowed} bytes, but it has ${length}. Pass ${allowed} bytes.`,
+    { option },
+  )
 }

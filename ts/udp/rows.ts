@@ -129,15 +129,20 @@ export class Rows {
     count: number,
     backend: string | undefined,
   ): number {
-    if (!this.#pool.slots.debug) return this.#native[parse](block, backend)
+    if (this.#pool.slots.debug) return this.#parseCopies(parse, block, count, backend)
+    return this.#native[parse](block, backend)
+  }
+
+  // A method of its own: a closure in the other one would cost it garbage in each call.
+  #parseCopies(
+    parse: 'parseFrames' | 'parsePackets',
+    block: ArrayBuffer,
+    count: number,
+    backend: string | undefined,
+  ): number {
+    const copies = this.#copies()
     const starts = this.#starts.map((start, row) => (this.isTaken(row) ? NOWHERE : start))
-    return parsers()[parse](
-      this.#copies(),
-      starts.subarray(0, count),
-      this.#sizes.slice(0, count),
-      block,
-      backend,
-    )
+    return parsers()[parse](copies, starts.subarray(0, count), this.#sizes.slice(0, count), block, backend)
   }
 
   /** What is wrong with a row, as one of the kind that `explain` is for. */

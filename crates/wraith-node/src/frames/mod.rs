@@ -5,7 +5,8 @@ mod block;
 mod build;
 mod problem;
 
-use std::ptr::NonNull;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
@@ -27,8 +28,8 @@ pub(crate) enum Kind {
     Packets,
 }
 
-/// Descriptors that are on the stack at a time: 2 KiB of them.
-const CHUNK: usize = 256;
+/// Descriptors that are on the stack at a time: 8 KiB of them, as many as the longest batch of a socket has.
+const CHUNK: usize = 1024;
 
 /// No bytes of any slab: the row of a packet that was taken.
 const NOWHERE: Descriptor = Descriptor::new(u32::MAX, u32::MAX);
@@ -127,13 +128,16 @@ fn parse(
     block: &mut Block<'_>,
     backend: Supported,
 ) -> Result<u32, Error> {
-    let mut descriptors = [Descriptor::default(); CHUNK];
+    // To clear it would cost as much as to parse a short batch.
+    let mut descriptors = [const { MaybeUninit::<Descriptor>::uninit() }; CHUNK];
     let mut good = 0;
     for first in (0..count).step_by(CHUNK) {
         let chunk = &mut descriptors[..CHUNK.min(count - first)];
         for (at, descriptor) in chunk.iter_mut().enumerate() {
-            *descriptor = row(first + at);
+            descriptor.write(row(first + at));
         }
+        // SAFETY: each element of the chunk has just been written.
+        let chunk = unsafe { &*(ptr::from_ref::<[MaybeUninit<Descriptor>]>(chunk) as *const [Descriptor]) };
         let batch = Batch::new(slab, chunk).map_err(refused)?;
         good += match kind {
             Kind::Frames => batch.frames(backend, &mut block.frames(first, chunk.len())?),
