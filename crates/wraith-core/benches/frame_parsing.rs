@@ -38,7 +38,9 @@ fn measure(criterion: &mut Criterion, name: &str, corpus: &Corpus) {
         });
     };
     backend(&mut group, "scalar", Supported::SCALAR);
-    backend(&mut group, "simd", Backend::active().expect("WRAITH_SIMD names a backend of this CPU"));
+    if cfg!(feature = "simd") {
+        backend(&mut group, "simd", Backend::active().expect("WRAITH_SIMD names a backend of this CPU"));
+    }
     for supported in Backend::available().skip(1) {
         backend(&mut group, supported.backend().as_str(), supported);
     }
