@@ -1,3 +1,4 @@
+export type { AbortSignalLike } from './ts/abort.js'
 export type { BufferLike, Bytes } from './ts/bytes.js'
 export { WraithError, type WraithErrorCode, type WraithErrorDetails } from './ts/errors.js'
 export { type ParseOptions, type SimdBackend, simdBackend } from './ts/frames/backend.js'
@@ -23,13 +24,21 @@ export { parseFrames, parsePackets } from './ts/frames/parse.js'
 export { BufferPool } from './ts/pool/buffer-pool.js'
 export type { PooledBuffer, PooledBuffers } from './ts/pool/guard.js'
 export type { LeakDetection, LeakReport } from './ts/pool/leaks.js'
+export type { BufferTicket } from './ts/pool/ticket.js'
 export type {
+  AcquireOptions,
+  AttachOptions,
   BufferPoolAudit,
   BufferPoolInfo,
   BufferPoolMetrics,
   BufferPoolOptions,
+  ExerciseOptions,
+  ExerciseResult,
   Granted,
   HolderInfo,
+  IsolateMetrics,
+  PoolToken,
+  SharedPoolMetrics,
   ThresholdEvent,
 } from './ts/pool/types.js'
 export { bufferSizes, type PoolSizeQuery, recommendPoolSize } from './ts/sizes.js'
@@ -39,7 +48,6 @@ export type { BatchHandler } from './ts/udp/reader.js'
 export { UdpSocket } from './ts/udp/socket.js'
 export type { UdpSocketToken } from './ts/udp/token.js'
 export type {
-  AbortSignalLike,
   SocketBufferInfo,
   UdpAttachOptions,
   UdpInfo,

@@ -23,6 +23,9 @@ describe('metrics()', () => {
       fallbackAllocations: 0,
       fallbackLive: 0,
       leaked: 0,
+      waits: 0,
+      waiting: 0,
+      cachedElsewhere: 0,
     })
     expect(Object.isFrozen(metrics)).toBe(true)
   })

@@ -55,6 +55,7 @@ describe('a new pool', () => {
       hugePages: { asked: false, got: false },
       onExhausted: 'allocate',
       leakDetection: 'sampled',
+      shared: false,
       debug: debugMode,
     })
     expect(info.memoryBytes).toBeGreaterThanOrEqual(10 * 1536)

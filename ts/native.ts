@@ -30,23 +30,104 @@ export interface NativeAudit {
   readonly retiring: number
   readonly quarantined: number
   readonly problems: string[]
+  /** A shared pool: how many of `cached` are this attachment's. */
+  readonly own?: number
 }
 
-/** A pool as the addon hands it out; slot numbers cross through `mailbox`, up to 32 at a time. */
-export interface NativePool {
-  readonly id: string
-  readonly stride: number
+/** What private and shared pools have in common; slot numbers cross through `mailbox`, up to 32 at a time. */
+export interface NativeSlots {
   readonly mailbox: ArrayBuffer
-  readonly memory: ArrayBuffer
-  map(): ArrayBuffer
+  /** How many came; -1: the pool is closed. */
   refill(count: number): number
-  flush(count: number, dirty: boolean): void
+  /** How many could not leave, because user code has moved their memory. */
+  flush(count: number, dirty: boolean): number
   quarantine(slot: number): void
   available(): number
   audit(): NativeAudit
   holders(): string[]
   info(): NativePoolInfo
   close(): boolean
+}
+
+/** A private pool as the addon hands it out. */
+export interface NativePool extends NativeSlots {
+  readonly id: string
+  readonly stride: number
+  readonly memory: ArrayBuffer
+  map(): ArrayBuffer
+}
+
+/** What each attachment to a shared pool publishes, in this order, as doubles. */
+export interface NativeFigures {
+  readonly acquires: number
+  readonly exhaustions: number
+  readonly waits: number
+  readonly fallbackAllocations: number
+  readonly leaked: number
+  readonly cached: number
+  readonly fallbackLive: number
+  readonly waiting: number
+}
+
+/** Everybody's figures. */
+export interface NativeAllFigures {
+  readonly isolates: readonly (NativeFigures & {
+    readonly id: number
+    readonly threadId: number
+    readonly lent: number
+  })[]
+  readonly ended: NativeFigures
+  readonly transferred: number
+  readonly adopted: number
+  readonly cancelled: number
+  readonly expired: number
+  readonly reclaimed: number
+  readonly rustAcquires: number
+}
+
+/** An attachment to a shared pool as the addon hands it out. */
+export interface NativeShared extends NativeSlots {
+  /** What the pool's tokens name. */
+  readonly pool: string
+  /** What names this attachment in this isolate. */
+  readonly number: number
+  readonly bufferSize: number
+  readonly capacity: number
+  /** Whether closing it closes the pool for all. */
+  readonly creator: boolean
+  /** One word, read only: how many slots a magazine may hold. */
+  readonly limit: ArrayBuffer
+  /** The figures of this attachment, for others to read. */
+  readonly counters: ArrayBuffer
+  /** The ArrayBuffer of a slot that this attachment holds; undefined when its memory was moved: it is out of use then. */
+  memory(slot: number): ArrayBuffer | undefined
+  /** A ticket's digits; undefined when the slot's memory was moved: it is out of use then. */
+  transfer(slot: number, length: number): string | undefined
+  /** The slot; the number of bytes in use is in the mailbox. */
+  adopt(digits: string): number
+  cancel(digits: string): boolean
+  /** A slot, or -1 - id of a wait. */
+  wait(): number
+  cancelWait(id: number): boolean
+  /** Bits (1 flush, 2 closed, 4 home), then pairs of a wait's id and its slot. */
+  events(): number[]
+  /** Milliseconds after which a sweep may help one who waits; 0: never. */
+  patience(): number
+  sweep(): number
+  figures(): NativeAllFigures
+  setRef(keepAlive: boolean): void
+  exercise(threads: number, acquires: number, done: () => void): { found(): [number, number] }
+}
+
+/** What `createSharedPool` takes. */
+export interface NativeSharedOptions {
+  readonly bufferSize: number
+  readonly capacity: number
+  readonly mlock: boolean
+  readonly hugePages: boolean
+  /** Milliseconds; 0: never. */
+  readonly ticketTimeout: number
+  readonly threadId: number
 }
 
 /** Where the columns of a batch lie in the two exported blocks, in bytes. */
@@ -197,6 +278,8 @@ export type NativeDispatch = (kind: number, value: number | Error) => number
 /** The addon. */
 export interface Native {
   createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): NativePool
+  createSharedPool(options: NativeSharedOptions, wake: () => void): NativeShared
+  attachPool(id: string, threadId: number, wake: () => void): NativeShared
   bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
   createParsers(): NativeParsers
   attachUdp(options: NativeUdpAttachOptions, dispatch: NativeDispatch): NativeUdp

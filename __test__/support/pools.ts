@@ -18,8 +18,8 @@ export function expectAudit(pool: BufferPool): BufferPoolAudit {
   const audit = pool.audit()
   expect(audit.problems).toEqual([])
   expect(audit.ok).toBe(true)
-  const { free, cached, lent, batched, posted, op, transit, retiring, quarantined } = audit
-  const sum = free + cached + lent + batched + posted + op + transit + retiring + quarantined
+  const { free, cached, lent, elsewhere, batched, posted, op, transit, retiring, quarantined } = audit
+  const sum = free + cached + lent + elsewhere + batched + posted + op + transit + retiring + quarantined
   expect(sum).toBe(audit.capacity)
   return audit
 }

@@ -90,6 +90,16 @@ export const provoke: { readonly [Code in WraithErrorCode]: () => Promise<Seen> 
     using guard = makePool({ capacity: 1 }).acquire()
     return await rejectionOf(() => makePool({ capacity: 1 }).release(guard))
   },
+  WRAITH_ERR_NOT_SHARED: () => rejectionOf(() => makePool({ capacity: 1 }).share()),
+  WRAITH_ERR_STALE_TICKET: () => {
+    const pool = makePool({ capacity: 1, shared: true })
+    const ticket = pool.acquire().transfer()
+    ticket.cancel()
+    return rejectionOf(() => pool.adopt(ticket))
+  },
+  /** An id that no pool of this process has. */
+  WRAITH_ERR_STALE_TOKEN: () =>
+    rejectionOf(() => BufferPool.attach({ kind: 'wraith-transport/pool', id: '0'.repeat(32) })),
   WRAITH_ERR_STALE_BATCH: () => withSocket(async (socket) => (await endedBatch(socket)).bytes(0)),
   WRAITH_ERR_BUSY: () => withSocket((socket) => socket.consume(() => {}).consume(() => {})),
   WRAITH_ERR_SOCKET_CLOSED: () =>

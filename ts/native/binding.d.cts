@@ -9,6 +9,9 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Attaches to the shared pool that `id` names. Otherwise as `createSharedPool`. */
+export declare function attachPool(id: string, threadId: number, wake: () => void): object
+
 /** One more handle of a shared UDP socket, with the lease to read from it. Returns the functions that drive it. */
 export declare function attachUdp(options: UdpAttachOptions, dispatch: (kind: number, value: number | Error) => number): object
 
@@ -20,6 +23,28 @@ export declare function createParsers(): object
 
 /** Makes a pool: `capacity` buffers of `bufferSize` bytes. Returns the functions that drive it. */
 export declare function createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): object
+
+/**
+ * Makes a pool that other isolates can attach to. `wake` is called when something has happened to look at with
+ * `events`; it must hold weakly what holds the returned object.
+ */
+export declare function createSharedPool(options: SharedPoolOptions, wake: () => void): object
+
+/** What `createSharedPool` is asked for. */
+export interface SharedPoolOptions {
+  /** Bytes of each buffer. */
+  bufferSize: number
+  /** How many buffers. */
+  capacity: number
+  /** Keep the memory out of swap. */
+  mlock: boolean
+  /** Huge pages. */
+  hugePages: boolean
+  /** Milliseconds after which a ticket that nobody adopted is taken back; 0: never. */
+  ticketTimeout: number
+  /** The number of this thread, for metrics. */
+  threadId: number
+}
 
 /** What `attachUdp` is asked for. */
 export interface UdpAttachOptions {

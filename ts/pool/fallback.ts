@@ -1,6 +1,7 @@
 import { freshMemory, releaseMemory } from './debug.js'
 import type { Home } from './guard.js'
 import { FALLBACK, Ticket } from './guard.js'
+import { copyToken } from './ticket.js'
 
 /** Buffers of the heap for when the pool is empty, never more than `max` at a time. */
 export class Fallback implements Home {
@@ -44,6 +45,17 @@ export class Fallback implements Home {
     else ticket.view.fill(0)
     this.live--
     this.#onHome()
+  }
+
+  transfer(ticket: Ticket): string {
+    const token = copyToken(ticket)
+    this.put(ticket)
+    return token
+  }
+
+  /** A copy has nothing to take back. */
+  cancel(): boolean {
+    return false
   }
 
   /** Notes are kept for slots only: a fallback buffer is the collector's business when it is lost. */

@@ -2,13 +2,19 @@
 import type { Bytes } from '../bytes.js'
 import { invalidType, WraithError } from '../errors.js'
 import { wholeNumber } from '../validate.js'
+import { BufferTicket, joinTickets, type TicketHome } from './ticket.js'
 
 /** Where a ticket goes when its guard is disposed of. */
-export interface Home {
+export interface Home extends TicketHome {
   /** The bytes of every buffer of this home. */
   readonly bufferSize: number
   /** Takes a ticket back, zeroed from here on. */
   put(ticket: Ticket): void
+  /**
+   * Sends a ticket's buffer on its way and returns what names it; throws when it cannot. `undefined`: its memory was moved
+   * away, and the buffer is lost.
+   */
+  transfer(ticket: Ticket): string | undefined
   /** Remembers a note about the holder for leak reports. */
   note(ticket: Ticket, note: unknown): void
 }
@@ -123,6 +129,23 @@ export class PooledBuffer implements Disposable {
   }
 
   /**
+   * Gives the buffer away, to whoever adopts the ticket: `pool.adopt(ticket)`, in any thread that is attached to the same shared
+   * pool, gets this very buffer and its `length`, without a copy. All views onto it are empty from here on, in this thread.
+   * The guard is stale.
+   *
+   * A buffer of a private pool, or a fallback buffer, goes home; the ticket carries a copy of its first `length` bytes.
+   *
+   * @throws WRAITH_ERR_STALE_BUFFER, WRAITH_ERR_POOL_CLOSED
+   */
+  transfer(): BufferTicket {
+    const ticket = PooledBuffer.#live(this)
+    const token = ticket.home.transfer(ticket)
+    this.#ticket = undefined
+    if (token === undefined) throw lostMemory()
+    return new BufferTicket(ticket.home, token)
+  }
+
+  /**
    * Adds a note to this holder's record: it is shown by `pool.dump()` and in a leak report. A note that refers to the
    * guard keeps it alive, so that its loss is not seen: pass strings and numbers.
    */
@@ -159,6 +182,15 @@ function stale(): WraithError {
   )
 }
 
+/** A buffer whose memory user code has taken away. */
+function lostMemory(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_STALE_BUFFER',
+    "this buffer's memory was moved to another ArrayBuffer, so the buffer is out of use for good. Copy bytes that are to be " +
+      'transferred, and never move bytes.buffer.',
+  )
+}
+
 /** Several guards that live and end together: an array with `dispose()`. */
 export class PooledBuffers extends Array<PooledBuffer> implements Disposable {
   /** Arrays that are made from this one (`map`, `filter`) are plain ones. */
@@ -170,6 +202,24 @@ export class PooledBuffers extends Array<PooledBuffer> implements Disposable {
   dispose(): void {
     // By index: iterating over a subclass of Array costs several times as much.
     for (let i = 0; i < this.length; i++) this[i]?.dispose()
+  }
+
+  /**
+   * Gives all buffers away with one ticket, for `pool.adoptMany(ticket)`: posting it costs hardly more than posting one. See
+   * {@link PooledBuffer.transfer}. When one cannot be given away, the error is thrown and all go home.
+   *
+   * @throws WRAITH_ERR_STALE_BUFFER, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_FOREIGN_BUFFER: they come from several shared pools
+   */
+  transfer(): BufferTicket {
+    const tickets: BufferTicket[] = []
+    try {
+      for (let i = 0; i < this.length; i++) tickets.push((this[i] as PooledBuffer).transfer())
+      return joinTickets(tickets)
+    } catch (error) {
+      for (const ticket of tickets) ticket.cancel()
+      this.dispose()
+      throw error
+    }
   }
 
   /** As {@link PooledBuffers.dispose}, for `using`. */

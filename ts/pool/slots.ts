@@ -1,53 +1,39 @@
-import { type Bytes, bytesOver } from '../bytes.js'
-import { fromNative, WraithError, wrapNative } from '../errors.js'
-import { keepHere } from '../exported.js'
-import type { NativeAudit, NativePool } from '../native.js'
+import type { Bytes } from '../bytes.js'
+import { fromNative, wrapNative } from '../errors.js'
+import type { NativeAudit, NativeSlots } from '../native.js'
 import { freshMemory, releaseMemory } from './debug.js'
-import type { Home } from './guard.js'
-import { Ticket } from './guard.js'
-import { Holders, type LeakDetection, SAMPLE_INTERVAL } from './leaks.js'
+import { type Home, Ticket } from './guard.js'
+import { Holders, SAMPLE_INTERVAL } from './leaks.js'
+import type { SlotMemory } from './memory.js'
+import type { Sharing } from './sharing.js'
+import { closedOr, poolClosed, type SlotsEvents, type SlotsSetup, type Source } from './source.js'
+import { copyToken, readToken, slotToken } from './ticket.js'
 
 /** How many slot numbers fit the mailbox. */
 const MAILBOX = 32
+/** The limit of a magazine into which nothing may be put. */
+const NOTHING = new Uint32Array(1)
 const zero = Uint8Array.prototype.fill
 
-/** A source that takes slots from this pool natively and may run short of them. */
-export interface Source {
-  /** For messages: which source this is. */
-  toString(): string
-  /** Slots have come back to the native free list: take them. Returns how many are still missing. */
-  feed(): number
-}
-
-/** What the owner of a {@link Slots} is told. */
-export interface SlotsEvents {
-  /** A sampled acquire: a good moment to look at thresholds. */
-  sampled(): void
-  /** A guard was lost with this slot. */
-  lost(slot: number): void
-  /** Every slot is at home after `close`. */
-  home(): void
-  /** User code detached the slab's ArrayBuffer; the pool goes on with a new one. */
-  remapped(): void
-}
-
 /**
- * The slots of a private pool as its isolate holds them: a magazine of tickets, filled from and flushed to the native
- * free list through the mailbox, 32 at a time.
+ * The slots of a pool as its isolate holds them: a magazine of tickets, filled from and flushed to the native free list
+ * through the mailbox, 32 at a time.
  *
  * A ticket is in exactly one place: in the magazine, parked by slot number while native has the slot, or with whoever
- * took it. The magazine may hold the whole pool, because nobody else acquires from it: only sources of this isolate need
- * slots natively, and those that are short of them lower the limit (`#limit`) until they are fed.
+ * took it. A private pool's magazine may hold the whole pool, because nobody else acquires from it: only sources of this
+ * isolate need slots natively, and those that are short of them close the magazine until they are fed. A shared pool's
+ * magazine holds what native allows, so that it never starves other isolates.
  */
 export class Slots implements Home {
   readonly bufferSize: number
   readonly capacity: number
   readonly holders: Holders
   readonly debug: boolean
-  readonly #native: NativePool
+  readonly #native: NativeSlots
+  readonly #memory: SlotMemory
+  readonly #sharing: Sharing | undefined
   readonly #events: SlotsEvents
   readonly #mail: Uint32Array
-  readonly #stride: number
   readonly #lostViews: FinalizationRegistry<number> | undefined
   readonly #hungry = new Set<Source>()
   readonly #magazine: Ticket[] = []
@@ -55,49 +41,53 @@ export class Slots implements Home {
   /** The acquire number of each slot's present holder; 0 while nobody has it. */
   readonly #sequenceOf: Float64Array
   readonly #sampleInterval: number
-  #memory: ArrayBuffer
-  #limit: number
+  readonly #openLimit: Uint32Array
+  /** `#openLimit`, or {@link NOTHING}. */
+  #limit: Uint32Array
   #sampleAt: number
   #closed = false
+  /** A shared pool that was closed: how many slots are in guards' hands. */
+  #out = 0
   /** How often a slot was taken. */
   taken = 0
   /** Slots lost with their guards. */
   leaked = 0
+  /** Slots whose memory user code has moved away while a guard had them. */
+  moved = 0
 
-  constructor(
-    native: NativePool,
-    bufferSize: number,
-    capacity: number,
-    level: LeakDetection,
-    debug: boolean,
-    events: SlotsEvents,
-  ) {
+  constructor(setup: SlotsSetup) {
+    const { native, capacity, level, debug } = setup
     this.#native = native
-    this.#events = events
-    this.bufferSize = bufferSize
+    this.#memory = setup.memory
+    this.#sharing = setup.sharing
+    this.#events = setup.events
+    this.bufferSize = setup.bufferSize
     this.capacity = capacity
     this.debug = debug
-    this.#memory = keepHere(native.memory)
-    this.#mail = new Uint32Array(native.mailbox)
-    this.#stride = native.stride
+    this.#mail = new Uint32Array(native.mailbox, 0, MAILBOX)
     this.#parked = new Array<Ticket | undefined>(capacity).fill(undefined)
     this.#sequenceOf = new Float64Array(capacity)
     this.holders = new Holders(level, this.#sequenceOf)
     this.#sampleInterval = level === 'stack' ? 1 : SAMPLE_INTERVAL
     this.#sampleAt = 1
-    this.#limit = debug ? 0 : capacity
+    this.#openLimit = setup.limit
+    this.#limit = debug ? NOTHING : setup.limit
     this.#lostViews = level === 'off' ? undefined : new FinalizationRegistry((slot) => this.#lose(slot))
   }
 
-  /** The slab as this isolate sees it; asked for anew when user code has detached it. */
+  /** Whether other isolates use the pool too. */
+  get shared(): boolean {
+    return this.#sharing !== undefined
+  }
+
+  /** The slab as this isolate sees it; a private pool's alone. */
   get memory(): ArrayBuffer {
-    if (this.#memory.byteLength === 0) this.#remap()
-    return this.#memory
+    return this.#memory.whole
   }
 
   /** Where a slot begins in {@link Slots.memory}. */
   offsetOf(slot: number): number {
-    return slot * this.#stride
+    return this.#memory.offsetOf(slot)
   }
 
   /** A free slot's ticket, or `undefined` when none is to be had. */
@@ -114,7 +104,7 @@ export class Slots implements Home {
     const view = ticket.view
     this.#sequenceOf[ticket.slot] = 0
     ticket.length = 0
-    if (this.#magazine.length < this.#limit && view.byteLength !== 0) {
+    if (this.#magazine.length < (this.#limit[0] as number) && view.byteLength !== 0) {
       zero.call(view, 0)
       this.#magazine.push(ticket)
     } else this.#putSlow(ticket)
@@ -129,8 +119,14 @@ export class Slots implements Home {
     return this.#closed ? 0 : this.#magazine.length + this.#native.available()
   }
 
-  /** Whether every slot is in the native free list, or out of use for good. */
+  /** Tickets in the magazine. */
+  get cached(): number {
+    return this.#magazine.length
+  }
+
+  /** Whether nothing is out: of a private pool, natively neither; of a shared pool, in this isolate's guards. */
   get allHome(): boolean {
+    if (this.shared) return this.#out === 0
     return this.#native.available() + this.leaked === this.capacity
   }
 
@@ -150,7 +146,7 @@ export class Slots implements Home {
     return { native: fromNative(() => this.#native.audit()), cached: this.#magazine.length, lent: this.lent }
   }
 
-  /** A slot that native has already made this isolate's (a row that was taken out of a batch). */
+  /** A slot that native has already made this isolate's (a row that was taken out of a batch, a ticket). */
   adopt(slot: number, length: number): Ticket {
     const ticket = this.#unpark(slot)
     if (this.debug) {
@@ -159,9 +155,13 @@ export class Slots implements Home {
       this.#setView(ticket, own)
     }
     ticket.length = length
-    this.#sequenceOf[slot] = ++this.taken
-    if (this.taken >= this.#sampleAt) this.#sample(ticket)
+    this.#took(ticket)
     return ticket
+  }
+
+  /** What native answered beside a slot's number. */
+  get mailed(): number {
+    return this.#mail[0] as number
   }
 
   /** Takes a slot out of the magazine for native to have, or -1. (It then belongs to the one who asked.) */
@@ -174,8 +174,8 @@ export class Slots implements Home {
 
   /** Native is about to read the slot of a guard: what was written must lie in the slab. The guard keeps its view. */
   settle(ticket: Ticket): void {
-    if (this.debug) this.#slotBytes(ticket.slot).set(ticket.view)
-    else if (ticket.view.byteLength === 0) this.#setView(ticket, this.#slotBytes(ticket.slot))
+    if (this.debug) this.#memory.view(ticket.slot)?.set(ticket.view)
+    else if (!this.shared && ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(ticket.slot))
   }
 
   /** Native has taken the slot out of a guard's hands; its ticket is parked. */
@@ -184,94 +184,179 @@ export class Slots implements Home {
     ticket.length = 0
     if (this.debug) releaseMemory(ticket.view)
     this.#park(ticket)
+    this.#out--
+    this.#tellWhenHome()
   }
 
-  /** A source is short of slots: gives it what the magazine has, and what comes home from now on. */
+  /** A shared pool's slot sets out as a ticket; a private one's bytes do. */
+  transfer(ticket: Ticket): string | undefined {
+    const sharing = this.#sharing
+    if (sharing === undefined) {
+      const token = copyToken(ticket)
+      this.put(ticket)
+      return token
+    }
+    if (this.#closed) throw poolClosed()
+    this.settle(ticket)
+    let digits: string | undefined
+    try {
+      digits = sharing.native.transfer(ticket.slot, ticket.length)
+    } catch (error) {
+      // It stays where it was, though its view may be empty by now.
+      if (!this.debug && ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(ticket.slot))
+      throw closedOr(wrapNative(error))
+    }
+    this.gaveUp(ticket)
+    if (digits === undefined) {
+      this.#countMoved(1)
+      return undefined
+    }
+    return slotToken(sharing.native.pool, digits)
+  }
+
+  /** Takes back the tickets that a token names. */
+  cancel(token: string): boolean {
+    const native = this.#sharing?.native
+    if (native === undefined) return false
+    let any = false
+    for (const entry of readToken(token).entries)
+      if ('digits' in entry && native.cancel(entry.digits)) any = true
+    return any
+  }
+
+  /** Somebody is short of slots: gives them what the magazine has, and what comes home from now on. */
   starve(source: Source): boolean {
     this.#hungry.add(source)
-    this.#limit = 0
+    this.#limit = NOTHING
     const had = this.#magazine.length
-    this.#flushMagazine()
+    this.flushMagazine()
     return had > 0
   }
 
-  /** Slots have come to the native free list: sources that are short of them may take them. */
+  /** Slots have come to the native free list: those who are short of them may take them. (Native hands out a shared pool's.) */
   feed(): void {
+    if (this.shared) return
     for (const source of this.#hungry) if (source.feed() === 0) this.sated(source)
   }
 
   /** The source needs no more slots (it was fed, or it is gone). */
   sated(source: Source): void {
     if (this.#hungry.delete(source) && this.#hungry.size === 0 && !this.#closed && !this.debug)
-      this.#limit = this.capacity
+      this.#limit = this.#openLimit
   }
 
   /** No slot is handed out from now on; those that are out come home. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#limit = 0
-    this.#flushMagazine()
+    this.#limit = NOTHING
+    this.#out = this.lent
+    this.flushMagazine()
     this.#native.close()
     this.#tellWhenHome()
   }
 
-  #takeSlow(popped: Ticket | undefined): Ticket | undefined {
-    let ticket = popped
-    if (this.#closed) return undefined
-    if (ticket === undefined) {
-      if (!this.#refill()) return undefined
-      ticket = this.#magazine.pop() as Ticket
-    }
-    if (this.debug) this.#setView(ticket, freshMemory(this.bufferSize))
-    else if (ticket.view.byteLength === 0) this.#setView(ticket, this.#slotBytes(ticket.slot))
+  /** Gives the magazine's slots back. */
+  flushMagazine(): void {
+    while (this.#magazine.length > 0) this.#spill(Math.min(MAILBOX, this.#magazine.length))
+  }
+
+  /** A slot that native made this isolate's, and that nobody wants any more, goes home. */
+  giveBack(slot: number): void {
+    this.#mail[0] = slot
+    this.#handBack(1, false)
+  }
+
+  #took(ticket: Ticket): void {
     this.#sequenceOf[ticket.slot] = ++this.taken
     if (this.taken >= this.#sampleAt) this.#sample(ticket)
-    return ticket
+  }
+
+  #takeSlow(popped: Ticket | undefined): Ticket | undefined {
+    let ticket = popped
+    while (!this.#closed) {
+      if (ticket === undefined) {
+        if (!this.#refill()) return undefined
+        ticket = this.#magazine.pop()
+        continue
+      }
+      if (this.debug) this.#setView(ticket, freshMemory(this.bufferSize))
+      else if (ticket.view.byteLength === 0) {
+        const view = this.#memory.view(ticket.slot)
+        if (view === undefined) {
+          this.#lostMemory(ticket)
+          ticket = undefined
+          continue
+        }
+        this.#setView(ticket, view)
+      }
+      this.#took(ticket)
+      return ticket
+    }
+    return undefined
   }
 
   #putSlow(ticket: Ticket): void {
-    if (this.debug) {
-      releaseMemory(ticket.view)
-      this.#setView(ticket, this.#slotBytes(ticket.slot))
+    if (this.debug) releaseMemory(ticket.view)
+    // Debug mode lent other memory; otherwise user code has detached it. Native zeroes the slot then.
+    const empty = ticket.view.byteLength === 0
+    if (!empty) zero.call(ticket.view, 0)
+    const most = this.#limit[0] as number
+    if (most > 1 && !empty) {
+      // The magazine is full: the colder half goes home at once.
+      this.#spill(Math.min(MAILBOX, most >> 1))
+      this.#magazine.push(ticket)
+      return
     }
-    const detached = ticket.view.byteLength === 0
-    if (detached) this.#setView(ticket, this.#slotBytes(ticket.slot))
-    zero.call(ticket.view, 0)
     this.#mail[0] = ticket.slot
     this.#park(ticket)
-    this.#handBack(1, detached)
+    this.#out--
+    this.#handBack(1, empty)
     this.feed()
     this.#tellWhenHome()
   }
 
   #refill(): boolean {
-    const want = this.debug ? 1 : MAILBOX
+    const want = Math.min(MAILBOX, this.#limit[0] as number) || 1
     const got = this.#native.refill(want)
+    if (got < 0) {
+      this.#events.closedElsewhere()
+      return false
+    }
     // Read backwards, so that the slot that came home last (and is still in the cache) is taken first.
     for (let i = got - 1; i >= 0; i--) this.#magazine.push(this.#unpark(this.#mail[i] as number))
+    this.#events.crossed()
     return got > 0
   }
 
-  #flushMagazine(): void {
-    while (this.#magazine.length > 0) {
-      let count = 0
-      while (count < MAILBOX && this.#magazine.length > 0) {
-        const ticket = this.#magazine.pop() as Ticket
-        this.#mail[count++] = ticket.slot
-        this.#park(ticket)
-      }
-      this.#handBack(count, false)
+  /** The oldest `count` tickets of the magazine go home. */
+  #spill(count: number): void {
+    for (const [at, ticket] of this.#magazine.splice(0, count).entries()) {
+      this.#mail[at] = ticket.slot
+      this.#park(ticket)
     }
+    this.#handBack(count, false)
   }
 
   /** The slots in the mailbox go back to the native free list. */
   #handBack(count: number, dirty: boolean): void {
     try {
-      this.#native.flush(count, dirty)
+      const moved = this.#native.flush(count, dirty)
+      if (moved > 0) this.#countMoved(moved)
     } catch (error) {
       throw wrapNative(error)
     }
+    this.#events.crossed()
+  }
+
+  #lostMemory(ticket: Ticket): void {
+    this.#park(ticket)
+    this.#countMoved(1)
+  }
+
+  #countMoved(slots: number): void {
+    this.moved += slots
+    this.#events.moved(slots)
   }
 
   #park(ticket: Ticket): void {
@@ -281,12 +366,12 @@ export class Slots implements Home {
   #unpark(slot: number): Ticket {
     const ticket = this.#parked[slot]
     if (ticket === undefined) {
-      const made = new Ticket(this, slot, this.#slotBytes(slot))
+      const made = new Ticket(this, slot, this.#viewOf(slot))
       this.#lostViews?.register(made.view, slot, made)
       return made
     }
     this.#parked[slot] = undefined
-    if (ticket.view.byteLength === 0) this.#setView(ticket, this.#slotBytes(slot))
+    if (ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(slot))
     return ticket
   }
 
@@ -296,13 +381,9 @@ export class Slots implements Home {
     this.#lostViews?.register(view, ticket.slot, ticket)
   }
 
-  #slotBytes(slot: number): Bytes {
-    return bytesOver(this.memory, slot * this.#stride, this.bufferSize)
-  }
-
-  #remap(): void {
-    this.#memory = keepHere(fromNative(() => this.#native.map()))
-    this.#events.remapped()
+  /** The bytes of a slot that has just arrived: nobody can have moved them yet. */
+  #viewOf(slot: number): Bytes {
+    return this.#memory.view(slot) as Bytes
   }
 
   #sample(ticket: Ticket): void {
@@ -316,18 +397,11 @@ export class Slots implements Home {
     fromNative(() => this.#native.quarantine(slot))
     this.#events.lost(slot)
     this.#sequenceOf[slot] = 0
+    this.#out--
     this.#tellWhenHome()
   }
 
   #tellWhenHome(): void {
     if (this.#closed && this.allHome) this.#events.home()
   }
-}
-
-/** A pool that was closed. */
-export function poolClosed(): WraithError {
-  return new WraithError(
-    'WRAITH_ERR_POOL_CLOSED',
-    'the pool is closed. Acquire before close(), or make a new pool.',
-  )
 }

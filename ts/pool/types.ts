@@ -1,3 +1,4 @@
+import type { AbortSignalLike } from '../abort.js'
 import type { Granted } from '../native.js'
 import type { LeakDetection } from './leaks.js'
 
@@ -22,6 +23,52 @@ export interface BufferPoolOptions {
   readonly hugePages?: boolean
   /** How much is remembered about holders. Default `'sampled'`, or what the environment's `WRAITH_LEAK` says. */
   readonly leakDetection?: LeakDetection
+  /**
+   * Whether other threads may attach to the pool and get its buffers without a copy. Default `false`: private to the isolate that
+   * makes it.
+   */
+  readonly shared?: boolean
+  /**
+   * A shared pool: how many milliseconds a ticket of `transfer()` stays good when nobody adopts it; then its buffer goes home.
+   * Default 30,000; 0 for as long as the pool is open.
+   */
+  readonly ticketTimeout?: number
+}
+
+/** What `pool.share()` gives: post it to other threads of this process, which `BufferPool.attach` it. */
+export interface PoolToken {
+  readonly kind: 'wraith-transport/pool'
+  /** Random: it cannot be guessed. */
+  readonly id: string
+}
+
+/** Options of `BufferPool.attach`: what each thread chooses for itself. See {@link BufferPoolOptions}. */
+export interface AttachOptions {
+  readonly onExhausted?: 'allocate' | 'throw'
+  readonly maxFallback?: number
+  readonly leakDetection?: LeakDetection
+}
+
+/** Options of `pool.acquireAsync`. */
+export interface AcquireOptions {
+  /** Gives up waiting when it fires. */
+  readonly signal?: AbortSignalLike
+}
+
+/** Options of `pool.exercise`. */
+export interface ExerciseOptions {
+  /** Rust threads, 1 to 64. Default 2. */
+  readonly threads?: number
+  /** Buffers that each of them takes, one after the other. Default 10,000. */
+  readonly acquires?: number
+}
+
+/** What Rust threads found. */
+export interface ExerciseResult {
+  /** Buffers that they got; fewer than asked for when the pool was closed meanwhile. */
+  readonly acquires: number
+  /** Buffers that were not zeroed, or that somebody else wrote into: 0, unless there is a bug. */
+  readonly wrong: number
 }
 
 /** Counters and gauges of a pool at one moment. The counters only grow, and are exact up to 2^53. */
@@ -52,6 +99,61 @@ export interface BufferPoolMetrics {
   readonly fallbackLive: number
   /** Guards that were garbage-collected without dispose. */
   readonly leaked: number
+  /** Calls of `acquireAsync` that had to wait. */
+  readonly waits: number
+  /** Calls of `acquireAsync` that wait now. */
+  readonly waiting: number
+  /** A shared pool: buffers in the magazines of other isolates, which `acquire` cannot have now. As last published by them. */
+  readonly cachedElsewhere: number
+  /** A shared pool: sums over all isolates, those that have ended included. */
+  readonly pool?: SharedPoolMetrics
+  /** A shared pool: every isolate that is attached, this one included. */
+  readonly isolates?: readonly IsolateMetrics[]
+}
+
+/**
+ * What one attachment to a shared pool has done, as it published it last: when it asked native for slots or gave some back, with
+ * one in 128 acquires, and when it was asked for metrics itself.
+ */
+export interface IsolateMetrics {
+  /** Names the attachment as long as it is there. */
+  readonly id: number
+  /** `threadId` of its thread. */
+  readonly threadId: number
+  /** Buffers in its magazine. */
+  readonly cached: number
+  /** Buffers in its guards' hands. */
+  readonly lent: number
+  readonly acquires: number
+  readonly exhaustions: number
+  readonly waits: number
+  readonly waiting: number
+  readonly fallbackAllocations: number
+  readonly fallbackLive: number
+  readonly leaked: number
+}
+
+/** A shared pool's sums over all attachments, and its tickets. */
+export interface SharedPoolMetrics {
+  readonly acquires: number
+  readonly exhaustions: number
+  readonly waits: number
+  readonly waiting: number
+  readonly fallbackAllocations: number
+  readonly fallbackLive: number
+  readonly leaked: number
+  /** Acquires of Rust threads. */
+  readonly rustAcquires: number
+  /** Tickets that were made. */
+  readonly transferred: number
+  /** Tickets that were adopted. */
+  readonly adopted: number
+  /** Tickets that were taken back by `cancel()`. */
+  readonly cancelled: number
+  /** Tickets that ended because nobody adopted them in time, or with the pool. */
+  readonly expired: number
+  /** Slots that came home because their isolate ended or forgot its pool. */
+  readonly reclaimed: number
 }
 
 /** Every slot by state, from a scan of the owner table. */
@@ -63,6 +165,8 @@ export interface BufferPoolAudit {
   readonly cached: number
   /** In guards' hands. */
   readonly lent: number
+  /** A shared pool: in the magazines and guards of other isolates. */
+  readonly elsewhere: number
   /** In a batch that is lent to a consumer. */
   readonly batched: number
   /** Given to the kernel to receive into. */
@@ -105,6 +209,7 @@ export interface BufferPoolInfo {
   readonly hugePages: Granted
   readonly onExhausted: 'allocate' | 'throw'
   readonly leakDetection: LeakDetection
+  readonly shared: boolean
   /** Whether `WRAITH_DEBUG` was set when the pool was made. */
   readonly debug: boolean
 }

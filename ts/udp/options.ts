@@ -1,10 +1,11 @@
 import { isIP } from 'node:net'
 
+import { type AbortSignalLike, checkSignal } from '../abort.js'
 import { invalidType, show, WraithError } from '../errors.js'
 import { BufferPool } from '../pool/buffer-pool.js'
 import { MAX_BUFFER_SIZE, MAX_CAPACITY } from '../pool/options.js'
 import { boolean, checkOptions, oneOf, wholeNumber } from '../validate.js'
-import type { AbortSignalLike, UdpAttachOptions, UdpSocketOptions } from './types.js'
+import type { UdpAttachOptions, UdpSocketOptions } from './types.js'
 
 const ATTACH_OPTIONS = [
   'signal',
@@ -167,16 +168,4 @@ function familyOf(address: string | undefined, type: unknown): 4 | 6 {
     throw invalidAddress('address', address, `an IPv${family} address, as type is '${type as string}'`)
   }
   return family
-}
-
-function checkSignal(name: string, given: unknown): AbortSignalLike {
-  const signal = given as Partial<AbortSignalLike> | null
-  if (
-    typeof signal !== 'object' ||
-    typeof signal?.aborted !== 'boolean' ||
-    typeof signal.addEventListener !== 'function'
-  ) {
-    throw invalidType(name, given, 'an AbortSignal')
-  }
-  return signal as AbortSignalLike
 }

@@ -3,7 +3,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { fromNative, WraithError, wrapNative } from '../errors.js'
 import type { NativeUdp } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
-import type { Source } from '../pool/slots.js'
+import type { Source } from '../pool/source.js'
 import { Batch } from './batch.js'
 import { Rows } from './rows.js'
 

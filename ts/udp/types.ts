@@ -1,12 +1,5 @@
+import type { AbortSignalLike } from '../abort.js'
 import type { BufferPool } from '../pool/buffer-pool.js'
-
-/** What this package needs of an `AbortSignal`; the global one fits. */
-export interface AbortSignalLike {
-  readonly aborted: boolean
-  readonly reason: unknown
-  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
-  removeEventListener(type: 'abort', listener: () => void): void
-}
 
 /** Options of `UdpSocket.attach`: how this handle receives. */
 export interface UdpAttachOptions {

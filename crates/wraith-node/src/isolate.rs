@@ -10,6 +10,7 @@ use wraith_transport::memory::Owner;
 use wraith_transport::pool::PoolCore;
 use wraith_transport::{Code, Error};
 
+use crate::attachment;
 use crate::raw::{Env, check};
 
 /// An isolate as the owner table knows it.
@@ -29,6 +30,7 @@ static ISOLATES: Mutex<Option<Isolates>> = Mutex::new(None);
 /// # Safety
 /// Called once by Node when the environment `env` ends, on its thread.
 unsafe extern "C" fn environment_ends(env: *mut c_void) {
+    attachment::environment_ended(env.cast());
     let ended = {
         let mut isolates = ISOLATES.lock().unwrap_or_else(PoisonError::into_inner);
         isolates.as_mut().and_then(|all| all.by_env.remove(&(env as usize)))

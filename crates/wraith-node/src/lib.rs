@@ -1,17 +1,23 @@
 //! wraith-transport for Node.js: conversion, lifetimes, the event loop and errors. Rules live in the crates below;
 //! names and options that users see live in TypeScript.
 
+mod attachment;
+mod exercise;
 mod exported;
 mod frames;
 mod isolate;
 mod lease;
 mod mailbox;
+mod notifier;
 mod pool;
 mod raw;
 mod registry;
+mod sentinel;
+mod shared;
 mod sys;
 mod udp;
 mod uv;
+mod views;
 
 use napi::bindgen_prelude::{Env, Unknown};
 use napi::{JsValue, Result};
@@ -51,6 +57,49 @@ fn enter(env: &Env, call: impl FnOnce(raw::Env) -> std::result::Result<Value, Er
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn create_pool(env: Env, buffer_size: u32, capacity: u32, mlock: bool, huge_pages: bool) -> Result<Made> {
     enter(&env, |env| pool::create(env, buffer_size as usize, capacity, &MemoryOptions { mlock, huge_pages }))
+}
+
+/// What `createSharedPool` is asked for.
+#[napi(object)]
+pub struct SharedPoolOptions {
+    /// Bytes of each buffer.
+    pub buffer_size: u32,
+    /// How many buffers.
+    pub capacity: u32,
+    /// Keep the memory out of swap.
+    pub mlock: bool,
+    /// Huge pages.
+    pub huge_pages: bool,
+    /// Milliseconds after which a ticket that nobody adopted is taken back; 0: never.
+    pub ticket_timeout: u32,
+    /// The number of this thread, for metrics.
+    pub thread_id: u32,
+}
+
+/// Makes a pool that other isolates can attach to. `wake` is called when something has happened to look at with
+/// `events`; it must hold weakly what holds the returned object.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn create_shared_pool(
+    env: Env,
+    options: SharedPoolOptions,
+    #[napi(ts_arg_type = "() => void")] wake: Unknown,
+) -> Result<Made> {
+    enter(&env, |env| {
+        let memory = MemoryOptions { mlock: options.mlock, huge_pages: options.huge_pages };
+        let size = (options.buffer_size as usize, options.capacity);
+        attachment::create(env, size, &memory, options.ticket_timeout, options.thread_id, wake.raw())
+    })
+}
+
+/// Attaches to the shared pool that `id` names. Otherwise as `createSharedPool`.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn attach_pool(
+    env: Env,
+    id: String,
+    thread_id: u32,
+    #[napi(ts_arg_type = "() => void")] wake: Unknown,
+) -> Result<Made> {
+    enter(&env, |env| attachment::attach(env, &id, thread_id, wake.raw()))
 }
 
 /// What `bindUdp` is asked for. The facade has checked it for the message; it is checked here for safety.

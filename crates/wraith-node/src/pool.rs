@@ -10,6 +10,7 @@ use wraith_transport::memory::{Dirty, Granted, MemoryOptions, State};
 use wraith_transport::pool::PoolCore;
 use wraith_transport::{Code, Error};
 
+use crate::attachment;
 use crate::exported::{Shown, export};
 use crate::isolate::Isolate;
 use crate::mailbox::{MAILBOX_SLOTS, Mailbox};
@@ -28,6 +29,9 @@ static POOLS: Registry<Private> = Registry::new();
 /// Finds a living pool of this isolate by the id that its object shows.
 pub(crate) fn find_pool(id: &str, isolate: &Arc<Isolate>) -> Result<Arc<PoolCore>, Error> {
     let closed = || Error::new(Code::PoolClosed, "the pool is closed");
+    if id.parse().ok().and_then(attachment::find).is_some() {
+        return Err(Error::new(Code::Unsupported, "sockets do not receive into shared pools"));
+    }
     let pool = Id::parse(id).and_then(|id| POOLS.find(id)).ok_or_else(closed)?;
     if !Arc::ptr_eq(&pool.isolate, isolate) {
         return Err(Error::new(Code::Busy, "the pool belongs to another isolate"));
@@ -77,9 +81,9 @@ pub(crate) fn create(
     raw::method(env, object, c"flush", &this, |_, this, args| this.flush(args))?;
     raw::method(env, object, c"quarantine", &this, |_, this, args| this.quarantine(args))?;
     raw::method(env, object, c"available", &this, |_, this, _| Ok(Reply::Index(this.core.available())))?;
-    raw::method(env, object, c"audit", &this, |env, this, _| this.audit(env).map(Reply::Value))?;
-    raw::method(env, object, c"holders", &this, |env, this, _| this.holders(env).map(Reply::Value))?;
-    raw::method(env, object, c"info", &this, |env, this, _| this.info(env).map(Reply::Value))?;
+    raw::method(env, object, c"audit", &this, |env, this, _| audit(env, &this.core).map(Reply::Value))?;
+    raw::method(env, object, c"holders", &this, |env, this, _| holders(env, &this.core).map(Reply::Value))?;
+    raw::method(env, object, c"info", &this, |env, this, _| info(env, &this.core).map(Reply::Value))?;
     raw::method(env, object, c"close", &this, |_, this, _| Ok(Reply::Bool(this.core.close())))?;
     Ok(object)
 }
@@ -114,7 +118,8 @@ impl PoolBinding {
         for &slot in &slots[..count] {
             self.core.push(slot, (State::Cached, self.isolate.owner()), dirty)?;
         }
-        Ok(Reply::Undefined)
+        // All of them could leave: nothing but this isolate writes into a private pool.
+        Ok(Reply::Index(0))
     }
 
     /// Takes a slot out of use for good: its guard was lost, and a forgotten view may still refer to it.
@@ -123,46 +128,48 @@ impl PoolBinding {
         self.core.exchange(args.u32(0)?, (State::Cached, owner), (State::Quarantined, owner))?;
         Ok(Reply::Undefined)
     }
+}
 
-    fn audit(&self, env: Env) -> Result<Value, Error> {
-        let audit = self.core.audit();
-        let object = raw::object(env)?;
-        raw::set_numbers(
-            env,
-            object,
-            &[
-                (c"capacity", audit.capacity.into()),
-                (c"free", audit.free.into()),
-                (c"cached", audit.cached.into()),
-                (c"lent", audit.lent.into()),
-                (c"posted", audit.posted.into()),
-                (c"op", audit.op.into()),
-                (c"transit", audit.transit.into()),
-                (c"retiring", audit.retiring.into()),
-                (c"quarantined", audit.quarantined.into()),
-            ],
-        )?;
-        raw::set(env, object, c"problems", raw::strings(env, &audit.problems)?)?;
-        Ok(object)
-    }
+/// The owner table, counted by state.
+pub(crate) fn audit(env: Env, core: &PoolCore) -> Result<Value, Error> {
+    let audit = core.audit();
+    let object = raw::object(env)?;
+    raw::set_numbers(
+        env,
+        object,
+        &[
+            (c"capacity", audit.capacity.into()),
+            (c"free", audit.free.into()),
+            (c"cached", audit.cached.into()),
+            (c"lent", audit.lent.into()),
+            (c"posted", audit.posted.into()),
+            (c"op", audit.op.into()),
+            (c"transit", audit.transit.into()),
+            (c"retiring", audit.retiring.into()),
+            (c"quarantined", audit.quarantined.into()),
+        ],
+    )?;
+    raw::set(env, object, c"problems", raw::strings(env, &audit.problems)?)?;
+    Ok(object)
+}
 
-    /// The state of every slot by name; which of the cached ones are lent, the facade knows.
-    fn holders(&self, env: Env) -> Result<Value, Error> {
-        let states: Vec<String> = (0..self.core.capacity())
-            .filter_map(|slot| self.core.holding(slot))
-            .map(|holding| holding.state.name().to_owned())
-            .collect();
-        raw::strings(env, &states)
-    }
+/// The state of every slot by name; which of the cached ones are lent, the facade knows.
+pub(crate) fn holders(env: Env, core: &PoolCore) -> Result<Value, Error> {
+    let states: Vec<String> = (0..core.capacity())
+        .filter_map(|slot| core.holding(slot))
+        .map(|holding| holding.state.name().to_owned())
+        .collect();
+    raw::strings(env, &states)
+}
 
-    fn info(&self, env: Env) -> Result<Value, Error> {
-        let info = self.core.slab().info();
-        let object = raw::object(env)?;
-        raw::set_numbers(env, object, &[(c"bytes", info.bytes as f64), (c"stride", info.stride as f64)])?;
-        raw::set(env, object, c"mlock", granted(env, &info.mlock)?)?;
-        raw::set(env, object, c"hugePages", granted(env, &info.huge_pages)?)?;
-        Ok(object)
-    }
+/// What the memory is made of.
+pub(crate) fn info(env: Env, core: &PoolCore) -> Result<Value, Error> {
+    let info = core.slab().info();
+    let object = raw::object(env)?;
+    raw::set_numbers(env, object, &[(c"bytes", info.bytes as f64), (c"stride", info.stride as f64)])?;
+    raw::set(env, object, c"mlock", granted(env, &info.mlock)?)?;
+    raw::set(env, object, c"hugePages", granted(env, &info.huge_pages)?)?;
+    Ok(object)
 }
 
 fn granted(env: Env, granted: &Granted) -> Result<Value, Error> {

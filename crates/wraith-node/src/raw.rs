@@ -79,6 +79,11 @@ impl Args {
         if status == sys::Status::napi_ok { u32::try_from(number).ok() } else { None }
     }
 
+    /// The argument as it is.
+    pub(crate) fn value(&self, index: usize) -> Value {
+        self.values[index]
+    }
+
     pub(crate) fn bool(&self, index: usize) -> Result<bool, Error> {
         let mut value = false;
         // SAFETY: as above.
@@ -299,11 +304,24 @@ pub(crate) fn boolean(env: Env, it: bool) -> Result<Value, Error> {
 
 /// A new array of strings.
 pub(crate) fn strings(env: Env, texts: &[String]) -> Result<Value, Error> {
+    array(env, texts.iter().map(|text| string(env, text)))
+}
+
+/// A new array of numbers.
+pub(crate) fn numbers(env: Env, all: &[f64]) -> Result<Value, Error> {
+    array(env, all.iter().map(|&it| number(env, it)))
+}
+
+/// A new array of values.
+pub(crate) fn array(
+    env: Env,
+    values: impl ExactSizeIterator<Item = Result<Value, Error>>,
+) -> Result<Value, Error> {
     let mut array = ptr::null_mut();
     // SAFETY: the out-pointer lives through the call.
-    check(unsafe { sys::napi_create_array_with_length(env, texts.len(), &mut array) }, "an array")?;
-    for (index, text) in (0..).zip(texts) {
-        let value = string(env, text)?;
+    check(unsafe { sys::napi_create_array_with_length(env, values.len(), &mut array) }, "an array")?;
+    for (index, value) in (0..).zip(values) {
+        let value = value?;
         // SAFETY: `array` and `value` are handles of the current scope.
         check(unsafe { sys::napi_set_element(env, array, index, value) }, "an element")?;
     }
