@@ -1,6 +1,8 @@
 // npm run test:deep: what takes too long for every change. Reports like npm test, and ends within 45 minutes.
 
 import { fuzz } from './fuzz.mjs'
+import { addonOnAarch64, coreOnAarch64 } from './lib/aarch64.mjs'
+import { backendSuites } from './lib/backends.mjs'
 import { buildAll, cargo, suite } from './lib/checks.mjs'
 import { cargoTest, oneCheck } from './lib/counts.mjs'
 import { at, cache } from './lib/paths.mjs'
@@ -68,6 +70,27 @@ const steps = [
     minimum: 400,
     run: suite('suite', { major, label: `suite-${major}` }),
   })),
+  {
+    name: 'backends',
+    title: "wraith-core's suites without vectors, and whole with each backend of this CPU forced",
+    limitSeconds: 600,
+    minimum: 200,
+    run: backendSuites(true),
+  },
+  {
+    name: 'aarch64',
+    title: "wraith-core's suites on 64-bit ARM, emulated",
+    limitSeconds: 900,
+    minimum: 100,
+    run: coreOnAarch64,
+  },
+  {
+    name: 'aarch64-node',
+    title: 'the addon, cross-built, in an emulated 64-bit ARM Node.js',
+    limitSeconds: 600,
+    minimum: 5,
+    run: addonOnAarch64,
+  },
   {
     name: 'loom',
     title: "every interleaving of the owner word's protocol",

@@ -2,7 +2,7 @@
 
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { cleanEnv, run } from './process.mjs'
+import { cleanEnv, firstLine, run } from './process.mjs'
 
 // command on the PATH -> what it is for, and the package that has it: Debian/Ubuntu, Fedora, Alpine, Arch
 const needs = {
@@ -34,6 +34,13 @@ function onPath(command) {
 }
 
 export const isDebian = existsSync('/etc/debian_version')
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query replaces it
+const STATUS = ['--show', '--showformat=${Status}']
+
+/** Whether any of these Debian packages is not installed. */
+export const lacksPackages = (packages) =>
+  packages.some((name) => firstLine('dpkg-query', [...STATUS, name]) !== 'install ok installed')
 
 /**
  * Installs Debian packages as root, and else only says how. Packages of a foreign `architecture` are written with it: `libc6:arm64`.
