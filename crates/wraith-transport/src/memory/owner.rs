@@ -159,6 +159,7 @@ impl OwnerTable {
     ///
     /// # Errors
     /// The word that was found when it is not `from`'s; nothing has been changed then. `None`: no such slot.
+    #[inline]
     pub fn exchange(
         &self,
         slot: u32,
@@ -172,7 +173,7 @@ impl OwnerTable {
         if (holding.state, holding.owner) != from {
             return Err(Some(holding));
         }
-        OwnerTable::hand_over(word, holding, to)
+        OwnerTable::hand_over(word, found, to)
     }
 
     /// As [`OwnerTable::exchange`] from exactly this word, the generation included: what a ticket shows.
@@ -186,21 +187,21 @@ impl OwnerTable {
         to: (State, Owner),
     ) -> Result<u32, Option<Holding>> {
         let word = self.words.get(slot as usize).ok_or(None)?;
-        OwnerTable::hand_over(word, from, to)
+        OwnerTable::hand_over(word, from.encode(), to)
     }
 
     #[inline]
-    fn hand_over(word: &AtomicU64, from: Holding, to: (State, Owner)) -> Result<u32, Option<Holding>> {
+    fn hand_over(word: &AtomicU64, found: u64, to: (State, Owner)) -> Result<u32, Option<Holding>> {
         let generation = match to.0 {
             // A ticket of an earlier journey must not be good for this one.
-            State::Free | State::Transit => from.generation.wrapping_add(1),
-            _ => from.generation,
+            State::Free | State::Transit => (found as u32).wrapping_add(1),
+            _ => found as u32,
         };
         let wanted = Holding { state: to.0, owner: to.1, generation }.encode();
         // Release: what the old holder did to the bytes comes before the hand-over. Acquire: the new holder
         // sees it. A failed exchange hands nothing over, its word is only reported: Relaxed. It is not tried
         // again: a word that changed under a rightful holder means that it was not the rightful holder.
-        match word.compare_exchange(from.encode(), wanted, Ordering::AcqRel, Ordering::Relaxed) {
+        match word.compare_exchange(found, wanted, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Ok(generation),
             Err(now) => Err(Some(Holding::decode(now))),
         }

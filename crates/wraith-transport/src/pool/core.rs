@@ -141,7 +141,9 @@ impl PoolCore {
     /// lends references to its bytes). Nothing has been changed.
     #[inline]
     pub fn exchange(&self, slot: u32, from: (State, Owner), to: (State, Owner)) -> Result<u32, Error> {
-        self.refuse_reserved(slot, from, to)?;
+        if reserved(from) || reserved(to) {
+            return Err(self.refusal(slot, from, to, self.holding(slot)));
+        }
         self.protocol.exchange(slot, from, to).map_err(|found| self.refusal(slot, from, to, found))
     }
 
@@ -156,19 +158,6 @@ impl PoolCore {
             return Err(self.refusal(slot, from, HOME, self.holding(slot)));
         }
         self.bring_home(slot, from, dirty)
-    }
-
-    #[inline]
-    pub(super) fn refuse_reserved(
-        &self,
-        slot: u32,
-        from: (State, Owner),
-        to: (State, Owner),
-    ) -> Result<(), Error> {
-        if reserved(from) || reserved(to) {
-            return Err(self.refusal(slot, from, to, self.holding(slot)));
-        }
-        Ok(())
     }
 
     /// Takes a slot for a [`Buffer`](crate::Buffer): from the thread's magazine, the free list, or the magazine of
@@ -376,7 +365,7 @@ const HOME: (State, Owner) = (State::Free, Owner::NONE);
 /// Whether a holder is not for callers to name: slots at home belong to the free list, and a `Buffer` lends
 /// references to its bytes, so safe code must not be able to take its slot from it.
 #[inline]
-fn reserved((state, owner): (State, Owner)) -> bool {
+pub(super) fn reserved((state, owner): (State, Owner)) -> bool {
     state == State::Free || owner == Owner::BUFFER
 }
 

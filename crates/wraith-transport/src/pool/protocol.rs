@@ -190,15 +190,21 @@ impl<F: FreeList> Protocol<F> {
             return Err(self.table.load(slot));
         }
         let generation = self.table.exchange(slot, from, to)?;
-        if to.0 == State::Quarantined
-            && let Some(waiters) = &self.waiters
-        {
+        if to.0 == State::Quarantined {
+            self.one_less_to_come();
+        }
+        Ok(generation)
+    }
+
+    /// A slot went where nobody waits for it.
+    #[cold]
+    fn one_less_to_come(&self) {
+        if let Some(waiters) = &self.waiters {
             fence(Ordering::SeqCst);
             if self.is_closed() {
                 self.look_for_slots_out(waiters);
             }
         }
-        Ok(generation)
     }
 
     /// Brings home every slot that a dead owner had cached, lent, posted or in quarantine, and returns how many. A slot

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::{Features, PoolCore};
+use super::core::{Features, PoolCore, reserved};
 use super::limit::LimitWord;
 use super::member::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};
 use super::protocol::Refused;
@@ -129,7 +129,9 @@ impl PoolCore {
         if self.is_closed() {
             return Err(closed());
         }
-        self.refuse_reserved(slot, from, TRANSIT)?;
+        if reserved(from) {
+            return Err(self.refusal(slot, from, TRANSIT, self.holding(slot)));
+        }
         let deadline = sharing.deadline(Instant::now());
         let generation = self
             .protocol()
@@ -146,7 +148,9 @@ impl PoolCore {
     /// tickets. [`Code::NotShared`]. [`Code::OutOfRange`]: no such slot. [`Code::Internal`]: `to` is not for callers to name.
     pub fn adopt(&self, slot: u32, generation: u32, to: (State, Owner)) -> Result<u32, Error> {
         let sharing = self.need_sharing()?;
-        self.refuse_reserved(slot, TRANSIT, to)?;
+        if reserved(to) {
+            return Err(self.refusal(slot, TRANSIT, to, self.holding(slot)));
+        }
         if self.is_closed() {
             return Err(closed());
         }
