@@ -199,3 +199,70 @@ namespaceTest(
     expect(result.terminated).toBe(10)
   },
 )
+
+namespaceTest(
+  'what waits in the queue of a handle ends with it, counted: by termination, and by close()',
+  cutWire,
+  async (namespace) => {
+    const result = await inside<number[]>(
+      namespace,
+      `
+    const token = socket.share()
+    const unsent = []
+    for (const end of ['terminate', 'close']) {
+      const worker = startWorker(\`
+        const pool = new BufferPool({ capacity: 64, bufferSize: 1024 })
+        const socket = UdpSocket.attach(workerData.token, { pool })
+        const to = { address: '10.7.0.2', port: 9, family: 'IPv4' }
+        while (socket.send(new Uint8Array(1000), to));
+        for (let n = 0; n < 32; n++) socket.sendOwned(pool.acquire(), to)
+        if (workerData.end === 'close') {
+          await socket.close()
+          const { ok, op } = pool.audit()
+          if (!ok || op !== 0) throw new Error('the audit')
+        }
+        parentPort.postMessage(socket.metrics().txQueued)
+      \`, { token, end })
+      const [queued] = await once(worker, 'message')
+      if (queued !== 32) throw new Error(queued + ' are queued')
+      await worker.terminate()
+      unsent.push(socket.metrics().txUnsent)
+    }
+    const { ok } = pool.audit()
+    print(ok ? unsent : [])
+    await socket.close()
+    `,
+    )
+    expect(result).toEqual([32, 64])
+  },
+)
+
+namespaceTest(
+  'one handle waits to write while another one of the same thread reads',
+  cutWire,
+  async (namespace) => {
+    const result = await inside<{ got: string[]; drains: number }>(
+      namespace,
+      `
+    fill()
+    const other = UdpSocket.attach(socket.share())
+    const got = []
+    other.consume((batch) => { for (let i = 0; i < batch.length; i++) got.push(batch.bytes(i).toString()) })
+    let drains = 0
+    socket.on('drain', () => { drains++ })
+    const sender = await UdpSocket.bind({ address: '10.7.0.1' })
+    for (const text of ['a', 'b', 'c']) {
+      sender.send(text, socket.address())
+      await until(() => got.includes(text))
+    }
+    wire('1gbit')
+    await until(() => drains === 1)
+    sender.send('d', socket.address())
+    await until(() => got.length === 4)
+    print({ got, drains })
+    await Promise.all([sender.close(), other.close(), socket.close()])
+    `,
+    )
+    expect(result).toEqual({ got: ['a', 'b', 'c', 'd'], drains: 1 })
+  },
+)

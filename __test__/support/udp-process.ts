@@ -31,13 +31,13 @@ const deliver = async (from, { port, address }, ...datagrams) => {
   }
 }
 /** A worker that loads the package by itself; the main thread of this process need not have. */
-const startWorker = (source) => new Worker(\`(async () => {
+const startWorker = (source, workerData) => new Worker(\`(async () => {
   const { parentPort, workerData } = require('node:worker_threads')
   const { createSocket } = require('node:dgram')
   const { once } = require('node:events')
   const { UdpSocket, BufferPool } = await import(\${JSON.stringify(packageUrl)})
   \${source}
-})()\`, { eval: true, execArgv: [] })
+})()\`, { eval: true, execArgv: [], workerData })
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\\n')
 `
 
