@@ -11,6 +11,8 @@ pub mod sizing;
 mod sync;
 #[cfg(not(loom))]
 pub mod udp;
+#[cfg(not(loom))]
+pub mod xdp;
 
 #[cfg(not(loom))]
 pub use error::{Code, Error};

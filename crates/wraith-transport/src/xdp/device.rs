@@ -1,0 +1,183 @@
+//! All queues of an interface.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::abi;
+use super::attachment::{Attach, Attachment};
+use super::explain::{refused, require_support};
+use super::filter::Filter;
+use super::info::XdpInfo;
+use super::interface::Interface;
+use super::options::{BusyPoll, Layout, Mode, XdpOptions};
+use super::queue;
+use super::socket::{QueueConfig, XdpSocket};
+use super::sys;
+use crate::Error;
+use crate::pool::PoolCore;
+
+/// An interface whose selected frames come to this process: the filter's program, and a socket on each queue.
+///
+/// Each queue has a pool of its own, which is its UMEM, so that a queue can be given to a thread:
+/// [`XdpDevice::take_sockets`]. The program stays attached until the device and all its sockets are gone, and goes with the process
+/// however that ends.
+pub struct XdpDevice {
+    // Sockets first: they leave their queues before the program goes.
+    sockets: Vec<XdpSocket>,
+    attachment: Arc<Attachment>,
+    promiscuous: Option<OwnedFd>,
+    info: XdpInfo,
+}
+
+impl XdpDevice {
+    /// Opens an interface in the calling thread's network namespace. Everything that was made is undone if a step fails.
+    ///
+    /// What the kernel has not yet freed of an earlier socket is waited for, for about a second for each step.
+    ///
+    /// # Errors
+    /// [`Code::Unsupported`](crate::Code::Unsupported): not Linux, a kernel without AF_XDP, a driver without the mode that was asked
+    /// for. [`Code::OutOfRange`](crate::Code::OutOfRange): an option, by name. [`Code::Permission`](crate::Code::Permission): the
+    /// capability that is missing. [`Code::AddressNotAvailable`](crate::Code::AddressNotAvailable): no such interface.
+    /// [`Code::AddressInUse`](crate::Code::AddressInUse): another program is attached, or another socket holds a queue.
+    /// [`Code::MessageTooLarge`](crate::Code::MessageTooLarge): the MTU is larger than a frame.
+    /// [`Code::NoMemory`](crate::Code::NoMemory): too little memory, or too little of it may be locked.
+    pub fn open(options: &XdpOptions) -> Result<XdpDevice, Error> {
+        require_support()?;
+        options.filter.check()?;
+        let interface = Interface::find(&options.interface)?;
+        let layout = options.layout(&interface)?;
+        let (attachment, why_generic) =
+            Attachment::new(&interface, interface.queues, &options.filter, options.mode)?;
+        let attachment = Arc::new(attachment);
+        let promiscuous = options.promiscuous.then(|| sys::promiscuous_socket(interface.index)).transpose();
+        let promiscuous = promiscuous.map_err(|errno| {
+            refused(
+                "setsockopt",
+                errno,
+                &format!("{} cannot be made promiscuous (PACKET_MR_PROMISC)", interface.name),
+            )
+        })?;
+        let bind_flags = match (options.mode, attachment.attach()) {
+            (Mode::ZeroCopy, _) => abi::XDP_ZEROCOPY,
+            // A program in the stack never sees what a driver would write into a UMEM.
+            (_, Attach::Generic) | (Mode::Copy | Mode::Generic, _) => abi::XDP_COPY,
+            (Mode::Auto, _) => 0,
+        };
+        let open = |&queue: &u32| open_queue(options, &interface, &layout, queue, bind_flags);
+        let mut sockets = layout.queues.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        for socket in sockets.iter_mut().filter(|socket| socket.ring_sizes().rx > 0) {
+            socket.attach(&attachment)?;
+        }
+        let info = XdpInfo {
+            ifindex: interface.index,
+            driver: interface.driver.clone(),
+            mtu: interface.mtu,
+            interface_queues: interface.queues,
+            zero_copy: sockets.iter().all(XdpSocket::is_zero_copy),
+            attach: attachment.attach(),
+            why_generic,
+            program_id: attachment.program_id(),
+            frames: layout.frames,
+            fill_frames: layout.fill,
+            frame_size: options.frame_size,
+            headroom: options.headroom,
+            rings: layout.rings,
+            // There is at least one queue.
+            memory: sockets[0].pool().slab().info().clone(),
+            filter: options.filter.to_string(),
+            interface: interface.name,
+            queues: layout.queues,
+        };
+        Ok(XdpDevice { sockets, attachment, promiscuous, info })
+    }
+
+    /// What was got. The filter and the program's number are those of now.
+    pub fn info(&self) -> XdpInfo {
+        let filter =
+            self.attachment.filter().map_or_else(|| self.info.filter.clone(), |filter| filter.to_string());
+        XdpInfo { filter, program_id: self.attachment.program_id(), ..self.info.clone() }
+    }
+
+    /// The sockets that have not been taken, by queue.
+    pub fn sockets(&self) -> &[XdpSocket] {
+        &self.sockets
+    }
+
+    /// The sockets that have not been taken, to receive from and send to.
+    pub fn sockets_mut(&mut self) -> &mut [XdpSocket] {
+        &mut self.sockets
+    }
+
+    /// Gives the sockets away, to threads of their own; the device still changes the filter. They keep the program attached.
+    pub fn take_sockets(&mut self) -> Vec<XdpSocket> {
+        std::mem::take(&mut self.sockets)
+    }
+
+    /// Changes the filter while everything is open: the new program takes the old one's place between two packets, so that none
+    /// sees half of each. Costs a few milliseconds; packets flow meanwhile.
+    ///
+    /// # Errors
+    /// [`Code::OutOfRange`](crate::Code::OutOfRange): the filter cannot be. [`Code::Unsupported`](crate::Code::Unsupported): this
+    /// filter or the one in use selects nothing. The old filter is in use then.
+    pub fn set_filter(&self, filter: &Filter) -> Result<(), Error> {
+        self.attachment.replace(filter)
+    }
+
+    /// Whether the interface is kept promiscuous.
+    pub fn is_promiscuous(&self) -> bool {
+        self.promiscuous.is_some()
+    }
+
+    /// Closes the sockets that have not been taken, then takes the program off unless taken ones are still open; so does
+    /// dropping it. See [`XdpSocket::close`].
+    pub fn close(self) {}
+}
+
+fn open_queue(
+    options: &XdpOptions,
+    interface: &Interface,
+    layout: &Layout,
+    queue: u32,
+    bind_flags: u16,
+) -> Result<XdpSocket, Error> {
+    let core = PoolCore::new(options.frame_size as usize, layout.frames, &options.memory)?;
+    let place = (interface.name.as_str(), interface.index, queue);
+    let (rings, zero_copy) = queue::open(core.slab(), options.headroom, layout.rings, place, bind_flags)?;
+    let config = QueueConfig {
+        ifindex: interface.index,
+        queue,
+        owner: options.owner,
+        rings: layout.rings,
+        fill: layout.fill,
+        batch_size: options.batch_size,
+        busy_poll: options.busy_poll.is_some(),
+    };
+    let socket = XdpSocket::new(core, rings, config, zero_copy)?;
+    if let Some(busy) = options.busy_poll {
+        set_busy_poll(socket.fd(), busy)?;
+    }
+    Ok(socket)
+}
+
+fn set_busy_poll(fd: i32, busy: BusyPoll) -> Result<(), Error> {
+    for (option, value) in [
+        (abi::SO_PREFER_BUSY_POLL, 1),
+        (abi::SO_BUSY_POLL, busy.usecs),
+        (abi::SO_BUSY_POLL_BUDGET, u32::from(busy.budget)),
+    ] {
+        sys::set(fd, abi::SOL_SOCKET, option, &value).map_err(|errno| {
+            refused("setsockopt", errno, "Busy polling cannot be set (SO_BUSY_POLL, Linux 5.11)")
+        })?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for XdpDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpDevice")
+            .field("info", &self.info)
+            .field("sockets", &self.sockets)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Binding a socket to a queue, patiently.
+
+use std::sync::Arc;
+
+use super::abi;
+use super::attachment::patiently;
+use super::explain::{memory_refused, refused};
+use super::rings::{KernelRings, Refused, RingSizes};
+use super::sys::Errno;
+use crate::memory::{MemoryOptions, Slab};
+use crate::{Code, Error};
+
+/// Makes the socket of a queue: registers the slab, makes the rings, binds. ENOBUFS of the first and EBUSY of the last are tried
+/// again, because the kernel frees what was closed before late. Returns the rings and whether they are zero-copy.
+pub(super) fn open(
+    slab: &Arc<Slab>,
+    headroom: u32,
+    sizes: RingSizes,
+    (interface, ifindex, queue): (&str, u32, u32),
+    flags: u16,
+) -> Result<(KernelRings, bool), Error> {
+    let short = |refused: &Refused| refused.errno == libc::ENOBUFS;
+    let rings = patiently(short, || KernelRings::new(Arc::clone(slab), headroom, sizes)).map_err(
+        |error| match error.errno {
+            libc::ENOBUFS => memory_refused(error.errno, slab.len() as u64),
+            errno => {
+                refused(error.step, errno, &format!("The AF_XDP socket of queue {queue} cannot be made"))
+            }
+        },
+    )?;
+    let flags = flags | abi::XDP_USE_NEED_WAKEUP;
+    let busy = |&errno: &Errno| errno == libc::EBUSY;
+    patiently(busy, || rings.bind(ifindex, queue, flags))
+        .map_err(|errno| bind_refused(errno, interface, queue, flags))?;
+    let zero_copy = rings
+        .is_zero_copy()
+        .map_err(|errno| refused("getsockopt", errno, "The socket's mode cannot be read (XDP_OPTIONS)"))?;
+    Ok((rings, zero_copy))
+}
+
+fn bind_refused(errno: Errno, interface: &str, queue: u32, flags: u16) -> Error {
+    let place = format!("queue {queue} of {interface}");
+    match errno {
+        libc::EBUSY => Error::with_remedy(
+            Code::AddressInUse,
+            format!("Another AF_XDP socket is bound to {place}"),
+            "Close it, or leave that queue out of `queues`.",
+        ),
+        libc::EINVAL => Error::with_remedy(
+            Code::OutOfRange,
+            format!("An AF_XDP socket cannot be bound to {place}: bind: EINVAL"),
+            "Check the number of queues with `ethtool -l`.",
+        ),
+        libc::EOPNOTSUPP if flags & abi::XDP_ZEROCOPY != 0 => Error::with_remedy(
+            Code::Unsupported,
+            format!("The driver has no zero-copy AF_XDP for {place}"),
+            "Use mode auto or copy.",
+        ),
+        _ => refused("bind", errno, &format!("An AF_XDP socket cannot be bound to {place}")),
+    }
+}
+
+/// Whether a queue that was closed can be bound again within about a second: then the driver has let go of the old UMEM. Binds
+/// a socket for a moment.
+pub(super) fn becomes_free(ifindex: u32, queue: u32) -> bool {
+    let Ok(slab) = Slab::new(2048, 16, &MemoryOptions::default()) else { return false };
+    let sizes = RingSizes { fill: 16, rx: 16, tx: 0, completion: 16 };
+    open(&Arc::new(slab), 0, sizes, ("the interface", ifindex, queue), 0).is_ok()
+}

@@ -1,0 +1,13 @@
+//! AF_XDP in network namespaces that the tests make themselves: they need root.
+#![expect(
+    unsafe_code,
+    reason = "makes namespaces, reads slots by pointer and forges what a kernel would write"
+)]
+#![cfg(target_os = "linux")]
+
+mod filter_frames;
+mod filter_random;
+mod frames;
+mod oracle;
+mod receive;
+mod support;

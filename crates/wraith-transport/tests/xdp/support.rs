@@ -1,0 +1,254 @@
+//! Namespaces, links and sockets for the tests.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wraith_transport::memory::Dirty;
+use wraith_transport::pool::PoolCore;
+use wraith_transport::xdp::{Filter, Received, XdpDevice, XdpOptions, XdpSocket};
+
+/// A hang is a failure: no wait of these tests takes anywhere near this long.
+const HANG: Duration = Duration::from_secs(20);
+
+pub(crate) const NEAR: &str = "192.0.2.1";
+pub(crate) const FAR: &str = "192.0.2.2";
+pub(crate) const NEAR6: &str = "2001:db8::1";
+pub(crate) const FAR6: &str = "2001:db8::2";
+
+/// Runs a test on a thread with a network namespace of its own, loopback up. Without root it says so on the real
+/// stderr, where no harness hides it, and fails when WRAITH_REQUIRE_PRIVILEGED is set.
+pub(crate) fn privileged(test: &str, body: impl FnOnce() + Send + 'static) {
+    let outcome = thread::spawn(|| {
+        // SAFETY: takes a number; changes this thread only, which ends with the test.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        body();
+        Ok(())
+    })
+    .join();
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let _ = writeln!(
+                io::stderr(),
+                "\nSKIPPED {test}: needs root, for a network namespace and AF_XDP (unshare: {error}): \
+                 run it with `sudo -E cargo test -p wraith-transport --test xdp`"
+            );
+            assert!(std::env::var_os("WRAITH_REQUIRE_PRIVILEGED").is_none(), "{test} could not run");
+        }
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// `ip …` in the namespace of this thread.
+pub(crate) fn ip(arguments: &str) {
+    let output = ip_output(arguments);
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+pub(crate) fn ip_output(arguments: &str) -> std::process::Output {
+    Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap_or_else(|error| panic!("ip (Debian: apt-get install iproute2): {error}"))
+}
+
+/// The far end of a link, in a namespace of its own: a thread that runs what it is given there.
+pub(crate) struct Far {
+    jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
+}
+
+impl Far {
+    /// Runs `job` in the far namespace and returns what it returns.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, outcome) = mpsc::channel();
+        let job = move || drop(done.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(job))));
+        self.jobs.send(Box::new(job)).unwrap();
+        outcome.recv_timeout(HANG).expect("the far side hangs").unwrap_or_else(|panic| {
+            std::panic::resume_unwind(panic);
+        })
+    }
+
+    /// A UDP socket in the far namespace.
+    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
+        let address = address.to_owned();
+        self.run(move || UdpSocket::bind(address).unwrap())
+    }
+}
+
+/// Joins this thread's namespace (wraith0) to a new one (wraith1) by a veth pair of `queues` queues at both ends, and waits
+/// until packets go through.
+pub(crate) fn linked(queues: u32) -> Far {
+    // SAFETY: takes and returns numbers only.
+    let near = unsafe { libc::gettid() };
+    let (jobs, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    thread::spawn(move || {
+        // SAFETY: takes a number; changes this thread only.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+        while let Ok(job) = work.recv() {
+            job();
+        }
+    });
+    let far = Far { jobs };
+    far.run(move || {
+        ip("link set lo up");
+        ip(&format!(
+            "link add wraith1 numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:0b type veth \
+             peer name wraith0 numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:0a"
+        ));
+        ip(&format!("link set wraith0 netns {near}"));
+        ip(&format!("addr add {FAR}/24 dev wraith1"));
+        ip(&format!("addr add {FAR6}/64 dev wraith1 nodad"));
+        ip("link set wraith1 up");
+    });
+    ip("link set lo up");
+    ip(&format!("addr add {NEAR}/24 dev wraith0"));
+    ip(&format!("addr add {NEAR6}/64 dev wraith0 nodad"));
+    ip("link set wraith0 up");
+    let echo = far.udp(&format!("{FAR}:7"));
+    let probe = UdpSocket::bind((NEAR, 0)).unwrap();
+    probe.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    echo.set_nonblocking(true).unwrap();
+    until("packets go through the new link", || {
+        let mut bytes = [0; 8];
+        let _ = probe.send_to(b"up?", (FAR, 7));
+        while let Ok((got, from)) = echo.recv_from(&mut bytes) {
+            let _ = echo.send_to(&bytes[..got], from);
+        }
+        probe.recv(&mut bytes).is_ok()
+    });
+    far
+}
+
+/// Asks until the answer is yes.
+pub(crate) fn until(what: &str, mut question: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !question() {
+        assert!(start.elapsed() < HANG, "waiting in vain: {what}");
+    }
+}
+
+/// Few frames, so that tests are quick: 512 of 2048 bytes on each queue.
+pub(crate) fn options(filter: Filter) -> XdpOptions {
+    XdpOptions { frames: Some(512), ..XdpOptions::new("wraith0", filter) }
+}
+
+pub(crate) fn open(filter: Filter) -> XdpDevice {
+    XdpDevice::open(&options(filter)).unwrap()
+}
+
+pub(crate) fn wait(fd: i32, events: i16) -> i16 {
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: one pollfd that lives through the call.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, HANG.as_millis() as i32) };
+    assert_eq!(ready, 1, "nothing happened on the socket for {HANG:?}");
+    poll.revents
+}
+
+/// A row's bytes.
+pub(crate) fn bytes(socket: &XdpSocket, row: usize) -> Vec<u8> {
+    let row = socket.rows()[row];
+    let mut bytes = vec![0; row.length as usize];
+    let base = socket.pool().slab().base();
+    // SAFETY: the row lies in a slot that is lent to this test.
+    unsafe { base.add(row.offset as usize).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+    bytes
+}
+
+/// Takes what is there.
+pub(crate) fn drain(socket: &mut XdpSocket) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    loop {
+        match socket.receive() {
+            Received::Rows { rows, .. } => frames.extend((0..rows).map(|row| bytes(socket, row))),
+            Received::Empty => return frames,
+            other => panic!("{other:?}"),
+        }
+        socket.finish();
+    }
+}
+
+/// Waits until `count` frames have come through any of the sockets.
+pub(crate) fn collect(sockets: &mut [XdpSocket], count: usize) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    until(&format!("{count} frames"), || {
+        frames.extend(sockets.iter_mut().flat_map(drain));
+        frames.len() >= count
+    });
+    assert_eq!(frames.len(), count);
+    frames
+}
+
+/// The data of a UDP packet over IPv4 without options, once its checksums are found right.
+pub(crate) fn payload(frame: &[u8]) -> &[u8] {
+    use crate::frames::checksum;
+    assert_eq!(frame[12..14], [8, 0]);
+    let header = &frame[14..34];
+    assert_eq!(checksum(&[header]), 0, "IP header");
+    let length = usize::from(u16::from_be_bytes([frame[38], frame[39]]));
+    assert_eq!(frame.len(), 34 + length);
+    &frame[42..]
+}
+
+/// Bytes that tell packets apart: which one, and where in it.
+pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
+    let number = (seed as u32).to_be_bytes();
+    (0..len).map(|at| if at < 4 { number[at] } else { (seed * 31 + at * 7) as u8 }).collect()
+}
+
+/// Sends numbered patterns from a normal socket.
+pub(crate) fn send_patterns(from: &UdpSocket, to: SocketAddr, numbers: std::ops::Range<usize>, len: usize) {
+    for number in numbers {
+        from.send_to(&pattern(number, len), to).unwrap();
+    }
+}
+
+pub(crate) fn near(port: u16) -> SocketAddr {
+    format!("{NEAR}:{port}").parse().unwrap()
+}
+
+pub(crate) fn far(port: u16) -> SocketAddr {
+    format!("{FAR}:{port}").parse().unwrap()
+}
+
+/// Closes a device and checks that every slot of every queue came home, cleared.
+pub(crate) fn close(mut device: XdpDevice) {
+    let sockets = device.take_sockets();
+    let pools: Vec<_> = sockets.iter().map(|socket| Arc::clone(socket.pool())).collect();
+    for socket in sockets {
+        let counters = socket.metrics().snapshot();
+        assert_eq!((counters.ownership_faults, counters.bad_descriptors), (0, 0));
+        socket.close();
+    }
+    device.close();
+    for pool in pools {
+        assert_all_home(&pool);
+    }
+}
+
+pub(crate) fn assert_all_home(pool: &PoolCore) {
+    let audit = pool.audit();
+    assert!(audit.problems.is_empty(), "{:?}", audit.problems);
+    assert_eq!((audit.free, audit.queued), (pool.capacity(), pool.capacity()), "{audit:?}");
+    let mut slot_bytes = vec![0; pool.buffer_size()];
+    for slot in 0..pool.capacity() {
+        // SAFETY: a whole slot of a live slab that nobody holds.
+        unsafe { pool.slab().slot(slot).copy_to_nonoverlapping(slot_bytes.as_mut_ptr(), slot_bytes.len()) };
+        assert!(slot_bytes.iter().all(|&byte| byte == 0), "slot {slot} came home with old bytes in it");
+    }
+}
+
+/// Pushes a slot home that a test held.
+pub(crate) fn give_back(
+    pool: &PoolCore,
+    slot: u32,
+    held: (wraith_transport::memory::State, wraith_transport::memory::Owner),
+) {
+    pool.push(slot, held, Dirty::All).unwrap();
+}
