@@ -55,6 +55,7 @@ pub(super) const BPF_PROG_TEST_RUN: i32 = 10;
 pub(super) const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
 pub(super) const BPF_LINK_CREATE: i32 = 28;
 pub(super) const BPF_LINK_UPDATE: i32 = 29;
+pub(super) const BPF_LINK_DETACH: i32 = 34;
 pub(super) const BPF_MAP_TYPE_ARRAY: u32 = 2;
 pub(super) const BPF_MAP_TYPE_XSKMAP: u32 = 17;
 pub(super) const BPF_PROG_TYPE_XDP: u32 = 6;
@@ -195,6 +196,13 @@ pub(super) struct LinkCreate {
     pub(super) target_ifindex: u32,
     pub(super) attach_type: u32,
     pub(super) flags: u32,
+}
+
+/// `union bpf_attr` of BPF_LINK_DETACH.
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct LinkDetach {
+    pub(super) link_fd: u32,
 }
 
 /// `union bpf_attr` of BPF_LINK_UPDATE.

@@ -192,3 +192,13 @@ impl Link {
         unsafe { sys::bpf(abi::BPF_LINK_UPDATE, &mut attributes) }.map(drop)
     }
 }
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let mut attributes = abi::LinkDetach { link_fd: raw(&self.0) };
+        // Closing the descriptor is not enough: a child that is being spawned has it as well until it becomes another
+        // program. If this fails, closing does it a moment later.
+        // SAFETY: the structure of BPF_LINK_DETACH, which holds no addresses.
+        let _ = unsafe { sys::bpf(abi::BPF_LINK_DETACH, &mut attributes) };
+    }
+}

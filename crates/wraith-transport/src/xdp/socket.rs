@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::abi::Descriptor;
 use super::attachment::Attachment;
-use super::explain::refused;
 use super::queue;
 use super::receive::Row;
 use super::rings::{KernelRings, RingSizes, Rings};
@@ -105,7 +104,7 @@ impl XdpSocket {
     }
 
     /// The descriptor, for poll(2) and epoll(7): readable when there are frames, writable when there is room in the TX
-    /// ring, in error when the interface has gone. -1 once the socket is closed.
+    /// ring; an interface that has gone is not reported, see [`XdpSocket::take_error`]. -1 once the socket is closed.
     pub fn fd(&self) -> RawFd {
         self.rings.as_ref().map_or(-1, |rings| rings.fd())
     }
@@ -156,8 +155,9 @@ impl XdpSocket {
         }
     }
 
-    /// Takes the error that is pending on the socket: to be asked when poll(2) reports POLLERR. After an interface was
-    /// removed: [`Code::System`] with ENETDOWN, and the socket has no more use than to be closed.
+    /// Takes the error that is pending on the socket. After the interface was removed: [`Code::System`] with ENETDOWN, once, and
+    /// the socket has no more use than to be closed. To be asked now and then while nothing comes: poll(2) reports
+    /// nothing at all for a socket whose interface has gone or is down (xsk_poll of Linux 6.18). Costs a system call.
     pub fn take_error(&self) -> Option<Error> {
         let fd = self.rings.as_ref()?.fd();
         match sys::take_error(fd) {
@@ -165,7 +165,7 @@ impl XdpSocket {
             Ok(errno) => {
                 let what = format!("The interface of queue {} has gone or cannot be used", self.config.queue);
                 Some(
-                    refused("getsockopt SO_ERROR", errno, &what)
+                    Error::system("getsockopt SO_ERROR", errno, what)
                         .advise("Close the socket, and open it again once the interface is there."),
                 )
             }
@@ -187,12 +187,9 @@ impl XdpSocket {
     /// Closes the socket: takes it out of the queue's place, waits briefly for frames that are being sent, closes the
     /// descriptor, and brings home, cleared, every slot that it or the kernel held; slots that were taken stay with their
     /// holders. In zero-copy mode the driver lets go late: this waits, for about a second at most, until the queue can
-    /// be bound again, and leaves the slots in `Retiring` for good if it cannot.
-    pub fn close(mut self) {
-        self.shut();
-    }
-
-    fn shut(&mut self) {
+    /// be bound again, and leaves the slots in `Retiring` for good if it cannot. Idempotent; calls that need the socket
+    /// give [`Code::SocketClosed`] from then on.
+    pub fn close(&mut self) {
         self.finish();
         let Some(mut rings) = self.rings.take() else { return };
         if let Some(attachment) = self.attachment.take() {
@@ -207,8 +204,12 @@ impl XdpSocket {
             // There is no event for a completion, and what does not complete must not hold up closing.
             thread::sleep(Duration::from_millis(1));
         }
+        // Who had found the socket in its place before it was taken out may still be writing a frame. Closing the descriptor
+        // waits for them, unless a child that is being spawned has it as well until it becomes another program.
+        sys::wait_for_readers();
         drop(rings);
         self.umem.retire();
+        (self.posted, self.sending) = (0, 0);
         // In copy mode the kernel writes to a UMEM only while the socket is open: closing waits for that.
         if !self.zero_copy || queue::becomes_free(self.config.ifindex, self.config.queue) {
             self.umem.bring_home();
@@ -296,7 +297,7 @@ pub(super) fn closed() -> Error {
 
 impl Drop for XdpSocket {
     fn drop(&mut self) {
-        self.shut();
+        self.close();
     }
 }
 

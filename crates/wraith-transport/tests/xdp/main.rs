@@ -8,6 +8,11 @@
 mod filter_frames;
 mod filter_random;
 mod frames;
+mod hostile;
+mod lifecycle;
 mod oracle;
+mod queues;
 mod receive;
+mod refusals;
+mod send;
 mod support;

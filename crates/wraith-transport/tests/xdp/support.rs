@@ -221,7 +221,7 @@ pub(crate) fn far(port: u16) -> SocketAddr {
 pub(crate) fn close(mut device: XdpDevice) {
     let sockets = device.take_sockets();
     let pools: Vec<_> = sockets.iter().map(|socket| Arc::clone(socket.pool())).collect();
-    for socket in sockets {
+    for mut socket in sockets {
         let counters = socket.metrics().snapshot();
         assert_eq!((counters.ownership_faults, counters.bad_descriptors), (0, 0));
         socket.close();

@@ -246,6 +246,15 @@ pub(crate) fn interface_index(name: &str) -> Option<u32> {
     }
 }
 
+/// Waits until every CPU has left what it was doing in the kernel under RCU, such as receiving: membarrier(2),
+/// MEMBARRIER_CMD_GLOBAL, which is `synchronize_rcu()`. Takes some milliseconds.
+pub(crate) fn wait_for_readers() {
+    const MEMBARRIER_CMD_GLOBAL: c_int = 1;
+    // EINVAL with nohz_full CPUs: then closing the descriptor has to do.
+    // SAFETY: takes numbers only.
+    let _ = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
 /// The soft limit of locked memory in bytes; `None`: unlimited.
 pub(crate) fn locked_memory_limit() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -103,6 +103,8 @@ pub(crate) fn interface_index(_name: &str) -> Option<u32> {
     None
 }
 
+pub(crate) fn wait_for_readers() {}
+
 pub(crate) fn locked_memory_limit() -> Option<u64> {
     None
 }
