@@ -115,6 +115,8 @@ export interface NativeShared extends NativeSlots {
   patience(): number
   sweep(): number
   figures(): NativeAllFigures
+  /** The attachment has left, and everything of it is home: its figures are part of the sums from now on. */
+  retire(): void
   setRef(keepAlive: boolean): void
   exercise(threads: number, acquires: number, done: () => void): { found(): [number, number] }
 }

@@ -23,8 +23,8 @@ export function adopt(pool: Adopter, given: unknown): PooledBuffer {
   if (digits !== undefined && sharing !== undefined && token.startsWith(sharing.native.pool))
     return adoptSlot(pool, sharing, digits)
   const { pool: id, entries } = readToken(token)
-  const [entry, ...more] = entries as [Entry, ...Entry[]]
-  if (more.length > 0) {
+  const [entry] = entries
+  if (entry === undefined || entries.length > 1) {
     throw outOfRange(
       'ticket',
       `${entries.length} buffers`,

@@ -1,23 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { checkSignal } from '../abort.js'
 import { fromNative, invalidType, WraithError } from '../errors.js'
-import { Events } from '../events.js'
-import type { NativeSlots } from '../native.js'
 import { checkOptions, wholeNumber } from '../validate.js'
-import { type Adopter, adopt, adoptMany } from './adopting.js'
-import { debugMode } from './debug.js'
+import { adopt, adoptMany } from './adopting.js'
 import { exercise } from './exercise.js'
-import { Fallback } from './fallback.js'
 import { isGuard, PooledBuffer, PooledBuffers, peekTicket, type Ticket } from './guard.js'
-import type { LeakReport } from './leaks.js'
-import { type Change, Monitor } from './monitor.js'
 import { checkAttachOptions, checkToken } from './options.js'
 import { Attaching, partsOf } from './parts.js'
-import { auditOf, cachedElsewhere, holdersOf, metricsOf, type Reported } from './report.js'
-import { attachShared, type Sharing } from './sharing.js'
-import { Slots } from './slots.js'
-import { poolClosed, type Source } from './source.js'
-import { callerLine } from './stack.js'
+import { auditOf, cachedElsewhere, holdersOf, metricsOf } from './report.js'
+import { attachShared } from './sharing.js'
+import type { Slots } from './slots.js'
+import type { Source } from './source.js'
+import { PoolState } from './state.js'
 import type { BufferTicket } from './ticket.js'
 import type {
   AcquireOptions,
@@ -30,15 +24,9 @@ import type {
   ExerciseResult,
   HolderInfo,
   PoolToken,
-  ThresholdEvent,
 } from './types.js'
-import { aborted, type Queue, Waiter } from './waiting.js'
-
-interface PoolEventMap {
-  pressure: [event: ThresholdEvent]
-  exhaustion: [event: ThresholdEvent]
-  leak: [report: LeakReport]
-}
+import { aborted } from './waiting.js'
+import type { PoolEventMap } from './watch.js'
 
 /** What a source of this package may do with a pool. */
 export interface PoolInternals {
@@ -65,25 +53,7 @@ export let poolInternals: (pool: BufferPool) => PoolInternals
  */
 export class BufferPool implements Disposable {
   readonly #slots: Slots
-  readonly #native: NativeSlots
-  readonly #id: string
-  readonly #sharing: Sharing | undefined
-  readonly #waiters = new Set<Waiter>()
-  readonly #queue: Queue
-  readonly #fallback: Fallback
-  readonly #throws: boolean
-  readonly #events = new Events<PoolEventMap>(['pressure', 'exhaustion', 'leak'])
-  readonly #monitor = new Monitor(performance.now())
-  readonly #sources = new Set<Source>()
-  readonly #closedPromise: Promise<void>
-  #resolveClosed: () => void = () => {}
-  #closed = false
-  #closeWhenUnused = false
-  #refused = 0
-  #waits = 0
-  #warned = false
-  /** `closed` was asked for. */
-  #awaited = false
+  readonly #state: PoolState
 
   /**
    * Reserves and populates the memory of all buffers at once.
@@ -91,49 +61,8 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_INVALID_ARG_TYPE, WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_UNKNOWN_OPTION, WRAITH_ERR_NO_MEMORY
    */
   constructor(options: BufferPoolOptions = {}) {
-    const made = partsOf(options)
-    const { sharing, onExhausted, memory, native, bufferSize, capacity } = made
-    this.#throws = onExhausted === 'throw'
-    this.#native = native
-    this.#sharing = sharing
-    this.#id = made.id
-    this.#closedPromise = new Promise((resolve) => {
-      this.#resolveClosed = resolve
-    })
-    const slots = new Slots({
-      native,
-      sharing,
-      memory: memory(() => this.#warnMoved()),
-      bufferSize,
-      capacity,
-      level: made.leakDetection,
-      debug: debugMode(),
-      limit: sharing?.limit ?? new Uint32Array([capacity]),
-      events: {
-        sampled: () => this.#look(),
-        crossed: () => sharing?.publish(),
-        lost: (slot) => this.#lost(slot),
-        home: () => this.#whenHome(),
-        moved: () => this.#warnMoved(),
-        closedElsewhere: () => this.#end(),
-      },
-    })
-    this.#slots = slots
-    this.#fallback = new Fallback(bufferSize, made.maxFallback, slots.debug, () => this.#whenHome())
-    this.#queue = sharing ?? {
-      join: (waiter) => void slots.starve(waiter),
-      leave: (waiter) => slots.sated(waiter),
-      take: () => slots.take(),
-    }
-    sharing?.begin({
-      adopt: (slot, length) => slots.adopt(slot, length),
-      giveBack: (slot) => slots.giveBack(slot),
-      take: () => slots.take(),
-      flushMagazine: () => slots.flushMagazine(),
-      closedElsewhere: () => this.#end(),
-      home: () => this.#whenHome(),
-      publish: (counters) => this.#publish(counters),
-    })
+    this.#state = new PoolState(partsOf(options))
+    this.#slots = this.#state.slots
   }
 
   /**
@@ -157,8 +86,8 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_NOT_SHARED, WRAITH_ERR_POOL_CLOSED
    */
   share(): PoolToken {
-    const sharing = this.#needSharing('share()')
-    if (this.#closed) throw poolClosed()
+    const sharing = this.#state.needSharing('share()')
+    this.#state.checkOpen()
     return sharing.token
   }
 
@@ -179,7 +108,7 @@ export class BufferPool implements Disposable {
 
   /** A shared pool: buffers in the magazines of other threads, which `acquire` cannot have now; as they said last. */
   get cachedElsewhere(): number {
-    const sharing = this.#sharing
+    const { sharing } = this.#state
     return sharing === undefined ? 0 : cachedElsewhere(sharing.native.figures(), this.#slots.cached)
   }
 
@@ -190,7 +119,7 @@ export class BufferPool implements Disposable {
    */
   acquire(): PooledBuffer {
     const ticket = this.#slots.take()
-    return ticket === undefined ? this.#exhausted() : new PooledBuffer(ticket)
+    return ticket === undefined ? this.#state.exhausted() : new PooledBuffer(ticket)
   }
 
   /**
@@ -201,8 +130,8 @@ export class BufferPool implements Disposable {
   tryAcquire(): PooledBuffer | undefined {
     const ticket = this.#slots.take()
     if (ticket !== undefined) return new PooledBuffer(ticket)
-    if (this.#closed) throw poolClosed()
-    this.#countRefusal()
+    this.#state.checkOpen()
+    this.#state.countRefusal()
     return undefined
   }
 
@@ -213,7 +142,8 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_POOL_EXHAUSTED, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_OUT_OF_RANGE
    */
   acquireMany(count: number): PooledBuffers {
-    wholeNumber('count', count, 0, this.capacity + (this.#throws ? 0 : this.#fallback.max))
+    const { throws, fallback } = this.#state
+    wholeNumber('count', count, 0, this.capacity + (throws ? 0 : fallback.max))
     const guards = new PooledBuffers(count)
     try {
       for (let i = 0; i < count; i++) guards[i] = this.acquire()
@@ -234,22 +164,8 @@ export class BufferPool implements Disposable {
     const given = checkOptions('acquireAsync', options, ['signal'])
     const signal = given.signal === undefined ? undefined : checkSignal('signal', given.signal)
     if (signal?.aborted) throw aborted(signal)
-    if (this.#closed) throw poolClosed()
-    const ticket = this.#slots.take()
-    if (ticket !== undefined) return new PooledBuffer(ticket)
-    if (this.#closed) throw poolClosed()
-    const waiter = new Waiter(this.#queue, signal)
-    this.#waiters.add(waiter)
-    try {
-      this.#queue.join(waiter)
-      if (!waiter.settled) this.#waits++
-      return new PooledBuffer(await waiter.promise)
-    } catch (error) {
-      waiter.drop()
-      throw error
-    } finally {
-      this.#waiters.delete(waiter)
-    }
+    this.#state.checkOpen()
+    return new PooledBuffer(await this.#state.wait(signal))
   }
 
   /**
@@ -262,7 +178,8 @@ export class BufferPool implements Disposable {
    *   several buffers, or more bytes than fit, WRAITH_ERR_STALE_BUFFER, WRAITH_ERR_POOL_EXHAUSTED
    */
   adopt(ticket: BufferTicket | { readonly token: string } | string | PooledBuffer): PooledBuffer {
-    return adopt(this.#adopter(), ticket)
+    this.#state.checkOpen()
+    return adopt(this.#state, ticket)
   }
 
   /**
@@ -271,7 +188,8 @@ export class BufferPool implements Disposable {
    * @throws as {@link BufferPool.adopt}
    */
   adoptMany(ticket: BufferTicket | { readonly token: string } | string): PooledBuffers {
-    return adoptMany(this.#adopter(), ticket)
+    this.#state.checkOpen()
+    return adoptMany(this.#state, ticket)
   }
 
   /**
@@ -282,7 +200,7 @@ export class BufferPool implements Disposable {
   release(guard: PooledBuffer): void {
     if (!isGuard(guard)) throw invalidType('guard', guard, 'a guard that acquire() returned')
     const { home } = peekTicket(guard)
-    if (home !== this.#slots && home !== this.#fallback) {
+    if (!this.#state.isOwn(home)) {
       throw new WraithError(
         'WRAITH_ERR_FOREIGN_BUFFER',
         'this guard comes from another pool. Release it to the pool that it was acquired from, or call its dispose().',
@@ -294,17 +212,17 @@ export class BufferPool implements Disposable {
 
   /** Counters and gauges as they are now, frozen. Scans the owner table, so its cost grows with the capacity. */
   metrics(): BufferPoolMetrics {
-    return metricsOf(this.#reported())
+    return metricsOf(this.#state)
   }
 
   /** Scans the owner table: every slot has exactly one state, and they add up to the capacity. For tests. */
   audit(): BufferPoolAudit {
-    return auditOf(this.#reported())
+    return auditOf(this.#state)
   }
 
   /** Who holds the buffers that are not at home. */
   dump(): readonly HolderInfo[] {
-    return holdersOf(this.#reported())
+    return holdersOf(this.#state)
   }
 
   /**
@@ -314,14 +232,14 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_NOT_SHARED, WRAITH_ERR_POOL_CLOSED, WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_INVALID_ARG_TYPE
    */
   async exercise(options: ExerciseOptions = {}): Promise<ExerciseResult> {
-    const sharing = this.#needSharing('exercise()')
-    if (this.#closed) throw poolClosed()
+    const sharing = this.#state.needSharing('exercise()')
+    this.#state.checkOpen()
     return exercise(sharing.native, options)
   }
 
   /** The pool's memory: what was asked for and what the kernel gave. */
   info(): BufferPoolInfo {
-    const { bytes, stride, mlock, hugePages } = fromNative(() => this.#native.info())
+    const { bytes, stride, mlock, hugePages } = fromNative(() => this.#state.native.info())
     return Object.freeze({
       bufferSize: this.bufferSize,
       capacity: this.capacity,
@@ -329,9 +247,9 @@ export class BufferPool implements Disposable {
       memoryBytes: bytes,
       mlock: Object.freeze(mlock),
       hugePages: Object.freeze(hugePages),
-      onExhausted: this.#throws ? 'throw' : 'allocate',
+      onExhausted: this.#state.throws ? 'throw' : 'allocate',
       leakDetection: this.#slots.holders.level,
-      shared: this.#sharing !== undefined,
+      shared: this.#slots.shared,
       debug: this.#slots.debug,
     })
   }
@@ -344,14 +262,7 @@ export class BufferPool implements Disposable {
    * @throws WRAITH_ERR_POOL_IN_USE while a source receives into it
    */
   close(): void {
-    const [source] = this.#sources
-    if (source !== undefined) {
-      throw new WraithError(
-        'WRAITH_ERR_POOL_IN_USE',
-        `${source} still receives into this pool. Close it first.`,
-      )
-    }
-    this.#end()
+    this.#state.close()
   }
 
   /**
@@ -359,15 +270,12 @@ export class BufferPool implements Disposable {
    * shared pool, this thread's for an attached one.
    */
   get closed(): Promise<void> {
-    this.#awaited = true
-    this.#whenHome()
-    return this.#closedPromise
+    return this.#state.whenClosed
   }
 
   /** As {@link BufferPool.close}, but while a source receives into it the pool closes with the last of them. */
   [Symbol.dispose](): void {
-    if (this.#sources.size > 0) this.#closeWhenUnused = true
-    else this.close()
+    this.#state.closeWhenUnused()
   }
 
   /**
@@ -375,171 +283,34 @@ export class BufferPool implements Disposable {
    * acquires (or of a second) found the pool empty, or less than 0.5 % again. `'leak'`: a guard was lost.
    */
   on<K extends keyof PoolEventMap>(event: K, listener: (...args: PoolEventMap[K]) => void): this {
-    this.#events.add(event, listener, false)
+    this.#state.watch.events.add(event, listener, false)
     return this
   }
 
   /** As {@link BufferPool.on}, for the next time only. */
   once<K extends keyof PoolEventMap>(event: K, listener: (...args: PoolEventMap[K]) => void): this {
-    this.#events.add(event, listener, true)
+    this.#state.watch.events.add(event, listener, true)
     return this
   }
 
   /** Takes a listener away. */
   off<K extends keyof PoolEventMap>(event: K, listener: (...args: PoolEventMap[K]) => void): this {
-    this.#events.remove(event, listener)
+    this.#state.watch.events.remove(event, listener)
     return this
-  }
-
-  #exhausted(): PooledBuffer {
-    if (this.#closed) throw poolClosed()
-    this.#countRefusal()
-    const ticket = this.#throws ? undefined : this.#fallback.take()
-    if (ticket !== undefined) return new PooledBuffer(ticket)
-    const fallback = this.#throws ? '' : ` and ${this.#fallback.max} fallback buffers`
-    throw new WraithError(
-      'WRAITH_ERR_POOL_EXHAUSTED',
-      `all ${this.capacity} buffers${fallback} are in use. Dispose of guards sooner, or make the pool larger than ` +
-        `capacity ${this.capacity}; dump() shows who holds them.`,
-    )
-  }
-
-  #countRefusal(): void {
-    this.#refused++
-    if (this.#events.listeners > 0) this.#look()
-  }
-
-  #look(): void {
-    const reading = {
-      acquires: this.#slots.taken + this.#refused,
-      exhaustions: this.#refused,
-      utilization: 1 - this.available / this.capacity,
-    }
-    for (const change of this.#monitor.look(performance.now(), reading)) this.#report(change)
-  }
-
-  /** Listeners run after the acquire that crossed the threshold, so that what they throw does not come out of it. */
-  #report({ event, active, value }: Change): void {
-    if (!this.#events.has(event)) return
-    const payload: ThresholdEvent = Object.freeze({ active, value, metrics: this.metrics() })
-    queueMicrotask(() => this.#events.emit(event, payload))
-  }
-
-  #lost(slot: number): void {
-    const { stack, ageMs, notes } = this.#slots.holders.describe(slot)
-    const report: LeakReport = Object.freeze({ slot, stack, ageMs, notes, leaked: this.#slots.leaked })
-    // Not from inside the finalizer: a listener that throws there would take other finalizers down with it.
-    queueMicrotask(() => this.#tellLost(report))
-  }
-
-  #tellLost(report: LeakReport): void {
-    if (this.#events.emit('leak', report)) return
-    const line = callerLine(report.stack)
-    process.emitWarning(
-      `a pooled buffer was lost without dispose() and its slot is quarantined (${report.leaked} so far)` +
-        (line === undefined ? '; set WRAITH_LEAK=stack to see where it was acquired' : `; acquired ${line}`),
-      { type: 'WraithWarning', code: 'WRAITH_WARN_LEAK' },
-    )
-  }
-
-  #end(): void {
-    if (this.#closed) return
-    this.#closed = true
-    this.#slots.close()
-    const waiters = [...this.#waiters]
-    for (const waiter of waiters) {
-      if (waiter.settled) continue
-      this.#queue.leave(waiter)
-      waiter.refuse(poolClosed())
-    }
-    this.#whenHome()
-  }
-
-  #whenHome(): void {
-    if (!this.#closed || this.#fallback.live > 0) return
-    const home = this.#slots.allHome && (this.#sharing?.allHome ?? true)
-    if (this.#sharing !== undefined) this.#sharing.awaitsHome = this.#awaited && this.#slots.allHome && !home
-    if (home) this.#resolveClosed()
-  }
-
-  #needSharing(what: string): Sharing {
-    if (this.#sharing !== undefined) return this.#sharing
-    throw new WraithError(
-      'WRAITH_ERR_NOT_SHARED',
-      `${what} was called of a private pool. Make the pool with { shared: true }.`,
-    )
-  }
-
-  #adopter(): Adopter {
-    if (this.#closed) throw poolClosed()
-    return {
-      slots: this.#slots,
-      sharing: this.#sharing,
-      isOwn: (home) => home === this.#slots || home === this.#fallback,
-      acquire: () => this.acquire(),
-    }
-  }
-
-  #reported(): Reported {
-    return {
-      slots: this.#slots,
-      native: this.#native,
-      fallback: this.#fallback,
-      sharing: this.#sharing,
-      exhaustions: this.#refused,
-      waits: this.#waits,
-      waiting: this.#waiting,
-    }
-  }
-
-  get #waiting(): number {
-    let waiting = 0
-    for (const waiter of this.#waiters) if (!waiter.settled) waiting++
-    return waiting
-  }
-
-  /** In the order of `NativeFigures`. */
-  #publish(counters: Float64Array): void {
-    counters[0] = this.#slots.taken + this.#refused
-    counters[1] = this.#refused
-    counters[2] = this.#waits
-    counters[3] = this.#fallback.allocated
-    counters[4] = this.#slots.leaked + this.#fallback.leaked
-    counters[5] = this.#slots.cached
-    counters[6] = this.#fallback.live
-    counters[7] = this.#waiting
-  }
-
-  #warnMoved(): void {
-    if (this.#warned) return
-    this.#warned = true
-    const outcome =
-      this.#sharing === undefined
-        ? 'has mapped its memory anew'
-        : 'has taken the buffer out of use for good, as another thread may see it'
-    process.emitWarning(
-      "a pool's ArrayBuffer was detached by somebody else (transferred or structuredClone'd with transfer); the pool " +
-        `${outcome}. Transfer copies of pooled bytes, never bytes.buffer.`,
-      { type: 'WraithWarning', code: 'WRAITH_WARN_DETACHED' },
-    )
   }
 
   /** For this package's own sources. */
   static {
-    poolInternals = (pool) => ({
-      slots: pool.#slots,
-      id: pool.#id,
-      checkOpen: () => {
-        if (pool.#closed) throw poolClosed()
-      },
-      attach: (source) => pool.#sources.add(source),
-      detach: (source) => {
-        pool.#slots.sated(source)
-        pool.#slots.feed()
-        pool.#sources.delete(source)
-        if (pool.#closeWhenUnused && pool.#sources.size === 0) pool.close()
-      },
-      guard: (ticket) => new PooledBuffer(ticket),
-    })
+    poolInternals = (pool) => {
+      const state = pool.#state
+      return {
+        slots: state.slots,
+        id: state.id,
+        checkOpen: () => state.checkOpen(),
+        attach: (source) => state.sources.add(source),
+        detach: (source) => state.detach(source),
+        guard: (ticket) => new PooledBuffer(ticket),
+      }
+    }
   }
 }

@@ -16,6 +16,9 @@ export class Attaching {
   }
 }
 
+/** What {@link partsOf} gives. */
+export type PoolParts = ReturnType<typeof partsOf>
+
 /** What a pool is built upon: private, shared, or attached to. */
 export function partsOf(given: BufferPoolOptions | Attaching) {
   return given instanceof Attaching ? attached(given) : create(given)

@@ -5,6 +5,7 @@ import { keepHere } from '../exported.js'
 import { type NativeShared, native } from '../native.js'
 import type { Ticket } from './guard.js'
 import { type CheckedPoolOptions, POOL_TOKEN } from './options.js'
+import type { Slots } from './slots.js'
 import { closedOr, poolClosed } from './source.js'
 import type { PoolToken } from './types.js'
 import type { Queue, Waiter } from './waiting.js'
@@ -18,11 +19,7 @@ const awaited = new Set<Sharing>()
 
 /** The pool's part of what {@link Sharing} needs: it is there before the pool is. */
 export interface Attached {
-  /** Native has made the slot this isolate's. */
-  adopt(slot: number, length: number): Ticket
-  giveBack(slot: number): void
-  take(): Ticket | undefined
-  flushMagazine(): void
+  readonly slots: Slots
   closedElsewhere(): void
   /** Every slot of the closed pool is home. */
   home(): void
@@ -65,6 +62,13 @@ export class Sharing implements Queue {
     return free + quarantined === capacity
   }
 
+  /** An attachment that has left has everything home. */
+  retire(): void {
+    if (this.native.creator) return
+    this.publish()
+    this.native.retire()
+  }
+
   publish(): void {
     this.#pool?.publish(this.#counters)
   }
@@ -76,7 +80,7 @@ export class Sharing implements Queue {
   }
 
   take(): Ticket | undefined {
-    return this.#pool?.take()
+    return this.#pool?.slots.take()
   }
 
   join(waiter: Waiter): void {
@@ -88,14 +92,14 @@ export class Sharing implements Queue {
       throw closedOr(wrapNative(thrown))
     }
     if (answer >= 0) {
-      waiter.grant(pool.adopt(answer, 0))
+      waiter.grant(pool.slots.adopt(answer, 0))
       return
     }
     this.#waiters.set(-1 - answer, waiter)
     awaited.add(this)
     this.#rest()
     // What rests here is for those who wait, too.
-    pool.flushMagazine()
+    pool.slots.flushMagazine()
     this.#sweepLater()
   }
 
@@ -118,11 +122,11 @@ export class Sharing implements Queue {
       const slot = deliveries[i + 1] as number
       this.#waiters.delete(deliveries[i] as number)
       // One that was aborted when its slot was under way: it is the next one's.
-      if (waiter === undefined) pool.giveBack(slot)
-      else waiter.grant(pool.adopt(slot, 0))
+      if (waiter === undefined) pool.slots.giveBack(slot)
+      else waiter.grant(pool.slots.adopt(slot, 0))
     }
     this.#rest()
-    if ((bits & FLUSH) !== 0) pool.flushMagazine()
+    if ((bits & FLUSH) !== 0) pool.slots.flushMagazine()
     if ((bits & CLOSED) !== 0) pool.closedElsewhere()
     if ((bits & HOME) !== 0) pool.home()
     this.publish()

@@ -7,7 +7,7 @@ import { Holders, SAMPLE_INTERVAL } from './leaks.js'
 import type { SlotMemory } from './memory.js'
 import type { Sharing } from './sharing.js'
 import { closedOr, poolClosed, type SlotsEvents, type SlotsSetup, type Source } from './source.js'
-import { copyToken, readToken, slotToken } from './ticket.js'
+import { cancelSlots, copyToken, slotToken } from './ticket.js'
 
 /** How many slot numbers fit the mailbox. */
 const MAILBOX = 32
@@ -85,7 +85,7 @@ export class Slots implements Home {
     return this.#memory.whole
   }
 
-  /** Where a slot begins in {@link Slots.memory}. */
+  /** Where a slot begins in it. */
   offsetOf(slot: number): number {
     return this.#memory.offsetOf(slot)
   }
@@ -110,8 +110,8 @@ export class Slots implements Home {
     } else this.#putSlow(ticket)
   }
 
-  note(ticket: Ticket, note: unknown): void {
-    this.holders.note(ticket.slot, note)
+  note({ slot }: Ticket, note: unknown): void {
+    this.holders.note(slot, note)
   }
 
   /** How many slots `take` could get now. */
@@ -132,9 +132,7 @@ export class Slots implements Home {
 
   /** How many slots are in guards' hands. */
   get lent(): number {
-    let lent = 0
-    for (let slot = 0; slot < this.capacity; slot++) if (this.isLent(slot)) lent++
-    return lent
+    return this.#sequenceOf.reduce((lent, sequence) => lent + Number(sequence > 0), 0)
   }
 
   isLent(slot: number): boolean {
@@ -214,14 +212,9 @@ export class Slots implements Home {
     return slotToken(sharing.native.pool, digits)
   }
 
-  /** Takes back the tickets that a token names. */
   cancel(token: string): boolean {
-    const native = this.#sharing?.native
-    if (native === undefined) return false
-    let any = false
-    for (const entry of readToken(token).entries)
-      if ('digits' in entry && native.cancel(entry.digits)) any = true
-    return any
+    const sharing = this.#sharing
+    return sharing !== undefined && cancelSlots(sharing.native, token)
   }
 
   /** Somebody is short of slots: gives them what the magazine has, and what comes home from now on. */

@@ -72,7 +72,7 @@ export function joinTickets(tickets: readonly BufferTicket[]): BufferTicket {
     if (!token.startsWith(NO_POOL) && !token.startsWith(pool)) {
       throw new WraithError(
         'WRAITH_ERR_FOREIGN_BUFFER',
-        'these buffers come from several shared pools. Transfer those of each pool together.',
+        'these buffers come from several shared pools. Make one ticket for those of each pool.',
       )
     }
   }
@@ -107,7 +107,7 @@ export function oneSlot(token: string): string | undefined {
 export function readToken(token: string): Named {
   const pool = token.slice(0, ID)
   const entries: Entry[] = []
-  if (pool.length < ID || !DIGITS.test(pool) || token.length === ID) throw malformed(token)
+  if (pool.length < ID || !DIGITS.test(pool)) throw malformed(token)
   for (let at = ID; at < token.length; ) {
     if (token[at] === COPY) {
       const length = digits(token, at + 1, at + COPY_HEAD)
@@ -131,4 +131,10 @@ function digits(token: string, from: number, to: number): number {
 
 function malformed(given: unknown): Error {
   return invalidType('ticket', given, 'a ticket that transfer() made, or its token')
+}
+
+/** Takes back the tickets of slots that a token names; returns whether there were any. */
+export function cancelSlots(native: { cancel(digits: string): boolean }, token: string): boolean {
+  const ended = readToken(token).entries.map((entry) => 'digits' in entry && native.cancel(entry.digits))
+  return ended.includes(true)
 }

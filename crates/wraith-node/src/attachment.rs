@@ -196,6 +196,11 @@ impl Binding {
             Ok(Reply::Undefined)
         })?;
         add(c"exercise", |env, this, args| exercise::start(env, this.core(), args))?;
+        add(c"retire", |_, this, _| {
+            // What left, and has everything home, counts in the sums from now on.
+            this.pool.end(&this.record);
+            Ok(Reply::Undefined)
+        })?;
         add(c"close", |_, this, _| Ok(Reply::Bool(this.close())))?;
         Ok(object)
     }
