@@ -322,13 +322,14 @@ export class Slots implements Home {
     return got > 0
   }
 
-  /** The oldest `count` tickets of the magazine go home. */
-  #spill(count: number): void {
-    for (const [at, ticket] of this.#magazine.splice(0, count).entries()) {
+  /** The oldest tickets of the magazine go home, `most` of them or as many as there are: others may have changed the limit. */
+  #spill(most: number): void {
+    const tickets = this.#magazine.splice(0, most)
+    for (const [at, ticket] of tickets.entries()) {
       this.#mail[at] = ticket.slot
       this.#park(ticket)
     }
-    this.#handBack(count, false)
+    if (tickets.length > 0) this.#handBack(tickets.length, false)
   }
 
   /** The slots in the mailbox go back to the native free list. */
