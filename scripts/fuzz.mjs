@@ -11,7 +11,13 @@ import { firstLine, run } from './lib/process.mjs'
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`
 
 /** Executions, each chosen to take about half a minute. */
-const EXECUTIONS = { address: 600_000, control: 250_000, pool_program: 40_000, receiver_program: 30_000 }
+const EXECUTIONS = {
+  address: 600_000,
+  control: 250_000,
+  pool_program: 40_000,
+  receiver_program: 30_000,
+  sharing_program: 40_000,
+}
 
 /** What cargo-fuzz passes: libFuzzer's own instrumentation, and AddressSanitizer. */
 const RUSTFLAGS = [

@@ -6,7 +6,7 @@
 
 use super::protocol::{FreeList, Protocol, Refused};
 use crate::memory::{Holding, Owner, State};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What the tickets of a pool carry. Times are milliseconds since any fixed moment.
 pub struct Tickets {
@@ -64,10 +64,10 @@ impl<F: FreeList> Protocol<F> {
         carried.length.store(length, Ordering::Relaxed);
         carried.deadline.store(deadline, Ordering::Relaxed);
         let generation = self.exchange(slot, from, TRANSIT).map_err(Refused::NotYours)?;
-        // AcqRel: a sweep that overwrites this minimum sees the ticket in the table.
+        // AcqRel, as the swap of a sweep: the two have an order. Is this the first, the sweep sees the ticket in the table.
+        // Is it the second, and the sweep that of a close, this thread sees the flag that was set before: so no
+        // ticket outlives a close.
         tickets.earliest.fetch_min(deadline, Ordering::AcqRel);
-        // Dekker with `close`: it sets the flag and scans the table, this changes the table and reads the flag.
-        fence(Ordering::SeqCst);
         if self.is_closed() && self.table().exchange_exact(slot, ticket(generation), from).is_ok() {
             return Err(Refused::Closed);
         }

@@ -163,6 +163,8 @@ fn a_magazine_is_flushed_for_one_who_begins_to_wait() {
         if in_magazine {
             // Read too early: then the bell will ring.
             while !member.turn().0.flush {}
+            // Who is told of the flush puts nothing more into its magazine.
+            assert_eq!(pool.protocol.limit().unwrap().get(), 0);
         }
         pool.push(slots[0], member.cached()).unwrap();
         waiter.join().unwrap();

@@ -1,4 +1,6 @@
-//! Random programs on a shared pool, with several members and tickets, and on a plain model of it; audited after each step.
+//! A shared pool with several members and tickets, and a plain model of it: the same step on both, compared after each.
+//!
+//! The fuzz target `sharing_program` runs it too.
 #![expect(unsafe_code, reason = "looks at and writes the bytes of slots that the model says are held")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -6,18 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
 use wraith_transport::Code;
 use wraith_transport::memory::{Dirty, MemoryOptions, Owner, State};
 use wraith_transport::pool::{
     Attachment, Delivery, Events, Notify, PoolCore, SharingOptions, WaitId, Waited,
 };
 
-const SIZE: usize = 96;
+pub(crate) const SIZE: usize = 96;
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
+    /// Of a member, for itself.
     Pop(usize),
     /// The choice is among the slots that are held.
     Push(usize),
@@ -38,28 +40,9 @@ enum Step {
     Close,
 }
 
-const MEMBERS: usize = 4;
 /// The last is a source.
+pub(crate) const MEMBERS: usize = 4;
 const ISOLATES: usize = 3;
-
-fn step() -> impl Strategy<Value = Step> {
-    let member = || 0..MEMBERS;
-    let which = any::<usize>;
-    prop_oneof![
-        6 => member().prop_map(Step::Pop),
-        6 => which().prop_map(Step::Push),
-        1 => (which(), any::<bool>()).prop_map(|(which, good)| Step::Quarantine(which, good)),
-        8 => member().prop_map(Step::Wait),
-        3 => (member(), which()).prop_map(|(member, which)| Step::Cancel(member, which)),
-        5 => member().prop_map(Step::Events),
-        4 => (which(), 0..SIZE as u32 + 2).prop_map(|(which, length)| Step::Transfer(which, length)),
-        4 => (member(), which()).prop_map(|(member, which)| Step::Adopt(member, which)),
-        2 => which().prop_map(Step::CancelTicket),
-        1 => any::<bool>().prop_map(|late| Step::Sweep { late }),
-        2 => member().prop_map(Step::LeaveOrJoin),
-        1 => Just(Step::Close),
-    ]
-}
 
 #[derive(Default)]
 struct Bell(AtomicBool);
@@ -86,7 +69,8 @@ struct Ticket {
     byte: u8,
 }
 
-struct World {
+/// A pool and what it should be.
+pub(crate) struct World {
     core: Arc<PoolCore>,
     members: [Option<Member>; MEMBERS],
     /// By whom each slot that is out is held, and what it is full of; those in inboxes are not here.
@@ -113,7 +97,7 @@ fn bytes(core: &PoolCore, slot: u32) -> Vec<u8> {
 }
 
 impl World {
-    fn new(capacity: u32) -> World {
+    pub(crate) fn new(capacity: u32) -> World {
         let sharing = SharingOptions { ticket_timeout: Some(HOUR) };
         let core = PoolCore::shared(SIZE, capacity, &MemoryOptions::default(), sharing).unwrap();
         let mut world = World {
@@ -194,7 +178,7 @@ impl World {
         self.good.len() < before
     }
 
-    fn run(&mut self, step: Step) {
+    pub(crate) fn run(&mut self, step: Step) {
         let core = Arc::clone(&self.core);
         match step {
             Step::Pop(member) => {
@@ -364,7 +348,7 @@ impl World {
         }
     }
 
-    fn check(&mut self) {
+    pub(crate) fn check(&self) {
         let audit = self.core.audit();
         assert!(audit.is_ok(), "{audit:?}");
         assert_eq!(audit.free as usize, self.free());
@@ -394,21 +378,5 @@ impl World {
             assert_eq!(holdings.total() as usize, inbox + held + tickets, "{holdings:?}");
         }
         assert!(self.good.is_empty() || self.core.next_deadline().is_some());
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_shared_pool_does_what_a_plain_model_does(
-        capacity in prop_oneof![1_u32..6, Just(63), Just(512)],
-        steps in proptest::collection::vec(step(), 1..150),
-    ) {
-        let mut world = World::new(capacity);
-        for step in steps {
-            world.run(step);
-            world.check();
-        }
     }
 }
