@@ -20,9 +20,13 @@ export const FRAME_COLUMNS = [
 const PLAIN_FRAME_COLUMNS = FRAME_COLUMNS.filter((name) => name !== 'offsets')
 const MAX_OFFSET = 2 ** 48
 
+/** The column of offsets as words, which makes no BigInt. */
+export const wordsOf = ({ offsets, capacity }) =>
+  new Uint32Array(offsets.buffer, offsets.byteOffset, 2 * capacity)
+
 /** Frames of the WRAITH protocol; how many are good. The offset within the stream is written as two words. */
 export function frames(view, offsets, lengths, columns) {
-  const words = new Uint32Array(columns.offsets.buffer, columns.offsets.byteOffset, 2 * columns.capacity)
+  const words = wordsOf(columns)
   let good = 0
   for (let row = 0; row < offsets.length; row++) {
     const status = frame(view, offsets[row], lengths[row], columns, words, row)
@@ -35,7 +39,8 @@ export function frames(view, offsets, lengths, columns) {
   return good
 }
 
-function frame(view, start, length, columns, words, row) {
+/** One frame into a row of the columns; its status. */
+export function frame(view, start, length, columns, words, row) {
   if (start + length > view.byteLength) return 1
   if (length < 28) return 2
   if (length > 9000) return 3
@@ -84,26 +89,31 @@ export function packets(view, offsets, lengths, columns) {
   let good = 0
   for (let row = 0; row < offsets.length; row++) {
     const status = packet(view, offsets[row], lengths[row], columns, row)
-    if (status <= 1) good++
+    if (status <= NOT_IP) good++
     else refuse(columns, PACKET_COLUMNS, row, status)
   }
   return good
 }
 
+const NOT_IP = 1
 const isTag = (etherType) => etherType === 0x8100 || etherType === 0x88a8 || etherType === 0x9100
 
-function packet(view, start, length, columns, row) {
+/** One packet into a row of the columns; its status. */
+export function packet(view, start, length, columns, row) {
   if (start + length > view.byteLength) return 2
   if (length < 14) return 3
   let l3 = 14
   let etherType = view.getUint16(start + 12)
-  let [flags, vlan, inner] = [0, 0, 0]
+  let flags = 0
+  let vlan = 0
+  let inner = 0
   while (isTag(etherType)) {
     if ((flags & 8) !== 0) return 5
     if (length - l3 < 4) return 4
     const tag = view.getUint16(start + l3)
-    if (flags === 0) [flags, vlan] = [4, tag]
-    else [flags, inner] = [12, tag]
+    if (flags === 0) vlan = tag
+    else inner = tag
+    flags = flags === 0 ? 4 : 12
     etherType = view.getUint16(start + l3 + 2)
     l3 += 4
   }
@@ -121,7 +131,7 @@ function packet(view, start, length, columns, row) {
       if (etherType > 1500 || etherType > present) return 6
       payload = etherType
     }
-    refuse(columns, PACKET_COLUMNS, row, 1)
+    refuse(columns, PACKET_COLUMNS, row, NOT_IP)
     columns.flags[row] = flags
     columns.payloadOffsets[row] = ip
     columns.payloadLengths[row] = payload
@@ -133,7 +143,9 @@ function packet(view, start, length, columns, row) {
   return columns.statuses[row]
 }
 
-const [WHOLE, FIRST, LATER] = [0, 16, 48]
+const WHOLE = 0
+const FIRST = 16
+const LATER = 48
 
 function ipv4(view, start, ip, present, flags, columns, row) {
   if (present < 20) return 7
@@ -190,7 +202,10 @@ function ipv6(view, start, ip, present, flags, columns, row) {
   const end = first + payload
   let at = first
   let next = view.getUint8(ip + 6)
-  let [fragment, fragmentNext, fragmentSeen, count] = [WHOLE, -1, false, 0]
+  let fragment = WHOLE
+  let fragmentNext = -1
+  let fragmentSeen = false
+  let count = 0
   while (fragment !== LATER && EXTENSIONS.has(next)) {
     const rest = end - at
     if (count === 8) return 19
@@ -231,7 +246,10 @@ function ipv6(view, start, ip, present, flags, columns, row) {
 }
 
 function transport(view, at, length, protocol, hashed, source, destination, flags, columns, row) {
-  let [header, end, sourcePort, destinationPort] = [0, length, 0, 0]
+  let header = 0
+  let end = length
+  let sourcePort = 0
+  let destinationPort = 0
   if ((flags & LATER) !== LATER) {
     if (protocol === 17) {
       if (length < 8) return 21
@@ -279,14 +297,17 @@ function hash(source, destination, sourcePort, destinationPort, protocol) {
   return mixed ^ (mixed >>> 16)
 }
 
-const [FOLD_LOW, FOLD_HIGH] = [0x7f4a_7c15, 0x9e37_79b9]
+const FOLD_LOW = 0x7f4a_7c15
+const FOLD_HIGH = 0x9e37_79b9
 
 /** An IPv6 address as one word: the upper half of a product of 64 bits, in numbers of 32. */
 function fold(view, at) {
   const low = view.getUint32(at, true) ^ view.getUint32(at + 12, true)
   const high = view.getUint32(at + 4, true) ^ view.getUint32(at + 8, true)
-  const [a, b] = [low & 0xffff, low >>> 16]
-  const [c, d] = [FOLD_LOW & 0xffff, FOLD_LOW >>> 16]
+  const a = low & 0xffff
+  const b = low >>> 16
+  const c = FOLD_LOW & 0xffff
+  const d = FOLD_LOW >>> 16
   const middle = a * d + Math.floor((a * c) / 0x1_0000)
   const carry = Math.floor((b * c + (middle % 0x1_0000)) / 0x1_0000)
   const upper = b * d + Math.floor(middle / 0x1_0000) + carry

@@ -145,3 +145,12 @@ export function laidOut(rows, seed) {
   }
   return { bytes: memory, offsets, lengths }
 }
+
+/** The same rows in another order. */
+export function reordered({ offsets, lengths }, seed) {
+  const order = shuffle(random(seed), [...offsets.keys()])
+  return {
+    offsets: Uint32Array.from(order, (row) => offsets[row]),
+    lengths: Uint32Array.from(order, (row) => lengths[row]),
+  }
+}
