@@ -121,7 +121,7 @@ describe('adopt()', () => {
       return kept.length
     }, tokens)
     const mine: PooledBuffer[] = []
-    for (const token of tokens.toReversed()) {
+    for (const token of [...tokens].reverse()) {
       try {
         mine.push(pool.adopt(token))
       } catch {}

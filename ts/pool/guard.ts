@@ -183,7 +183,7 @@ function stale(): WraithError {
 }
 
 /** A buffer whose memory user code has taken away. */
-function lostMemory(): WraithError {
+export function lostMemory(): WraithError {
   return new WraithError(
     'WRAITH_ERR_STALE_BUFFER',
     "this buffer's memory was moved to another ArrayBuffer, so the buffer is out of use for good. Copy bytes that are to be " +

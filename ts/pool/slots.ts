@@ -1,8 +1,8 @@
-import type { Bytes } from '../bytes.js'
+import { type Bytes, bytesOver } from '../bytes.js'
 import { fromNative, wrapNative } from '../errors.js'
 import type { NativeAudit, NativeSlots } from '../native.js'
 import { freshMemory, releaseMemory } from './debug.js'
-import { type Home, Ticket } from './guard.js'
+import { type Home, lostMemory, Ticket } from './guard.js'
 import { Holders, SAMPLE_INTERVAL } from './leaks.js'
 import type { SlotMemory } from './memory.js'
 import type { Sharing } from './sharing.js'
@@ -14,6 +14,7 @@ const MAILBOX = 32
 /** The limit of a magazine into which nothing may be put. */
 const NOTHING = new Uint32Array(1)
 const zero = Uint8Array.prototype.fill
+const NO_BYTES = bytesOver(new ArrayBuffer(0), 0, 0)
 
 /**
  * The slots of a pool as its isolate holds them: a magazine of tickets, filled from and flushed to the native free list
@@ -119,7 +120,6 @@ export class Slots implements Home {
     return this.#closed ? 0 : this.#magazine.length + this.#native.available()
   }
 
-  /** Tickets in the magazine. */
   get cached(): number {
     return this.#magazine.length
   }
@@ -147,6 +147,7 @@ export class Slots implements Home {
   /** A slot that native has already made this isolate's (a row that was taken out of a batch, a ticket). */
   adopt(slot: number, length: number): Ticket {
     const ticket = this.#unpark(slot)
+    if (ticket === undefined) throw lostMemory()
     if (this.debug) {
       const own = freshMemory(this.bufferSize)
       own.set(ticket.view.subarray(0, length))
@@ -172,8 +173,9 @@ export class Slots implements Home {
 
   /** Native is about to read the slot of a guard: what was written must lie in the slab. The guard keeps its view. */
   settle(ticket: Ticket): void {
-    if (this.debug) this.#memory.view(ticket.slot)?.set(ticket.view)
-    else if (!this.shared && ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(ticket.slot))
+    const empty = ticket.view.byteLength === 0
+    if (this.debug && !empty) this.#memory.view(ticket.slot)?.set(ticket.view)
+    else if (empty && !this.debug && !this.shared) this.#show(ticket)
   }
 
   /** Native has taken the slot out of a guard's hands; its ticket is parked. */
@@ -201,7 +203,7 @@ export class Slots implements Home {
       digits = sharing.native.transfer(ticket.slot, ticket.length)
     } catch (error) {
       // It stays where it was, though its view may be empty by now.
-      if (!this.debug && ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(ticket.slot))
+      if (!this.debug && ticket.view.byteLength === 0) this.#show(ticket)
       throw closedOr(wrapNative(error))
     }
     this.gaveUp(ticket)
@@ -221,9 +223,9 @@ export class Slots implements Home {
   starve(source: Source): boolean {
     this.#hungry.add(source)
     this.#limit = NOTHING
-    const had = this.#magazine.length
+    const had = this.#magazine.length > 0
     this.flushMagazine()
-    return had > 0
+    return had
   }
 
   /** Slots have come to the native free list: those who are short of them may take them. (Native hands out a shared pool's.) */
@@ -249,7 +251,6 @@ export class Slots implements Home {
     this.#tellWhenHome()
   }
 
-  /** Gives the magazine's slots back. */
   flushMagazine(): void {
     while (this.#magazine.length > 0) this.#spill(Math.min(MAILBOX, this.#magazine.length))
   }
@@ -274,14 +275,10 @@ export class Slots implements Home {
         continue
       }
       if (this.debug) this.#setView(ticket, freshMemory(this.bufferSize))
-      else if (ticket.view.byteLength === 0) {
-        const view = this.#memory.view(ticket.slot)
-        if (view === undefined) {
-          this.#lostMemory(ticket)
-          ticket = undefined
-          continue
-        }
-        this.#setView(ticket, view)
+      else if (ticket.view.byteLength === 0 && !this.#show(ticket)) {
+        this.#park(ticket)
+        ticket = undefined
+        continue
       }
       this.#took(ticket)
       return ticket
@@ -317,7 +314,10 @@ export class Slots implements Home {
       return false
     }
     // Read backwards, so that the slot that came home last (and is still in the cache) is taken first.
-    for (let i = got - 1; i >= 0; i--) this.#magazine.push(this.#unpark(this.#mail[i] as number))
+    for (let i = got - 1; i >= 0; i--) {
+      const ticket = this.#unpark(this.#mail[i] as number)
+      if (ticket !== undefined) this.#magazine.push(ticket)
+    }
     this.#events.crossed()
     return got > 0
   }
@@ -332,7 +332,6 @@ export class Slots implements Home {
     if (tickets.length > 0) this.#handBack(tickets.length, false)
   }
 
-  /** The slots in the mailbox go back to the native free list. */
   #handBack(count: number, dirty: boolean): void {
     try {
       const moved = this.#native.flush(count, dirty)
@@ -343,9 +342,12 @@ export class Slots implements Home {
     this.#events.crossed()
   }
 
-  #lostMemory(ticket: Ticket): void {
-    this.#park(ticket)
-    this.#countMoved(1)
+  /** A view anew, if the memory is still there. */
+  #show(ticket: Ticket): boolean {
+    const view = this.#memory.view(ticket.slot)
+    if (view === undefined) this.#countMoved(1)
+    else this.#setView(ticket, view)
+    return view !== undefined
   }
 
   #countMoved(slots: number): void {
@@ -357,15 +359,16 @@ export class Slots implements Home {
     this.#parked[ticket.slot] = ticket
   }
 
-  #unpark(slot: number): Ticket {
-    const ticket = this.#parked[slot]
-    if (ticket === undefined) {
-      const made = new Ticket(this, slot, this.#viewOf(slot))
-      this.#lostViews?.register(made.view, slot, made)
-      return made
+  /** The ticket of a slot that has arrived. `undefined`: its memory was moved away meanwhile, and it is out of use. */
+  #unpark(slot: number): Ticket | undefined {
+    const parked = this.#parked[slot]
+    if (parked !== undefined && parked.view.byteLength !== 0) {
+      this.#parked[slot] = undefined
+      return parked
     }
+    const ticket = parked ?? new Ticket(this, slot, NO_BYTES)
+    if (!this.#show(ticket)) return undefined
     this.#parked[slot] = undefined
-    if (ticket.view.byteLength === 0) this.#setView(ticket, this.#viewOf(slot))
     return ticket
   }
 
@@ -373,11 +376,6 @@ export class Slots implements Home {
     this.#lostViews?.unregister(ticket)
     ticket.view = view
     this.#lostViews?.register(view, ticket.slot, ticket)
-  }
-
-  /** The bytes of a slot that has just arrived: nobody can have moved them yet. */
-  #viewOf(slot: number): Bytes {
-    return this.#memory.view(slot) as Bytes
   }
 
   #sample(ticket: Ticket): void {

@@ -84,7 +84,10 @@ impl Views {
             }
             return Ok(None);
         }
-        let made = self.make(slot)?;
+        let Some(made) = self.make(slot)? else {
+            self.leak();
+            return Ok(None);
+        };
         self.names.borrow_mut()[at] = reference(self.env, made)?;
         self.flags.borrow_mut()[at] = SHOWN;
         Ok(Some(made))
@@ -192,8 +195,9 @@ impl Views {
     }
 
     /// A new ArrayBuffer over the slot. It is renamed at once where that can be: Node detaches what addons made when an
-    /// environment ends, before our hook could see whether user code had moved it.
-    fn make(&self, slot: u32) -> Result<Value, Error> {
+    /// environment ends, before our hook could see whether user code had moved it. `None`: what user code made of `transfer` has
+    /// taken the memory.
+    fn make(&self, slot: u32) -> Result<Option<Value>, Error> {
         let mut made = ptr::null_mut();
         // SAFETY: `self` holds the slab, and empties the ArrayBuffer before it lets go of it, or leaks it.
         let status = unsafe {
@@ -212,9 +216,9 @@ impl Views {
         check(status, "an external ArrayBuffer")?;
         if !self.keeps_names() {
             sentinel::post(self.env)?;
-            return Ok(made);
+            return Ok(Some(made));
         }
-        self.call_transfer(slot, made).ok_or_else(|| internal("the result of ArrayBuffer#transfer"))
+        Ok(self.call_transfer(slot, made))
     }
 
     /// Moves the memory to a new name.
