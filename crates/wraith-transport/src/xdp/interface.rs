@@ -4,29 +4,23 @@
 use std::os::fd::AsRawFd;
 
 use super::explain::refused;
+use super::netlink::{Attributes, GENERIC, HEADER, ROUTE, ask, attribute, half, message, word};
 use super::sys;
 use crate::{Code, Error};
 
-/// linux/rtnetlink.h, linux/netlink.h, linux/if.h.
+/// linux/rtnetlink.h, linux/if.h.
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWLINK: u16 = 16;
-const NLM_F_REQUEST: u16 = 1;
-const NETLINK_HEADER: usize = 16;
 const INTERFACE_HEADER: usize = 16;
 const IFF_UP: u32 = 1;
 // linux/if_link.h.
 const IFLA_MTU: u16 = 4;
 const IFLA_XDP: u16 = 43;
-const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
-const NLA_TYPE_MASK: u16 = 0x3fff;
 
 // linux/ethtool.h.
 const ETHTOOL_GDRVINFO: u32 = 0x3;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
-const ETHTOOL_GFLAGS: u32 = 0x25;
-const ETH_FLAG_RXVLAN: u32 = 1 << 8;
-const ETH_FLAG_LRO: u32 = 1 << 15;
 /// Words of `struct ethtool_drvinfo` and `struct ethtool_channels`.
 const DRVINFO_WORDS: usize = 49;
 const CHANNELS_WORDS: usize = 9;
@@ -40,17 +34,11 @@ pub(super) struct Interface {
     pub(super) mtu: u32,
     /// The XDP program that is attached.
     pub(super) program: Option<u32>,
-    /// Its mode: 1 native, 2 generic, 3 in hardware, 4 several.
-    pub(super) program_mode: u8,
     pub(super) driver: Option<String>,
     /// Queues to receive from.
     pub(super) queues: u32,
     /// The most that `ethtool -L` would allow.
     pub(super) most_queues: u32,
-    /// Large receive offload: merges packets into ones that no frame holds.
-    pub(super) lro: bool,
-    /// The card takes VLAN tags out of frames before a program sees them.
-    pub(super) rx_vlan: bool,
 }
 
 impl Interface {
@@ -66,7 +54,7 @@ impl Interface {
                 "Choose one that `ip link` lists in this network namespace.",
             )
         })?;
-        let answer = ask(index)
+        let answer = ask_link(index)
             .map_err(|errno| refused("recv", errno, &format!("{name} cannot be looked at (rtnetlink)")))?;
         let mut interface = Interface {
             name: name.to_owned(),
@@ -74,12 +62,9 @@ impl Interface {
             up: false,
             mtu: 0,
             program: None,
-            program_mode: 0,
             driver: None,
             queues: 1,
             most_queues: 1,
-            lro: false,
-            rx_vlan: false,
         };
         interface.read_link(&answer).ok_or_else(|| {
             Error::new(
@@ -102,15 +87,14 @@ impl Interface {
             return None;
         }
         let length = (word(message, 0)? as usize).min(message.len());
-        self.up = word(message, NETLINK_HEADER + 8)? & IFF_UP != 0;
-        let attributes = message.get(NETLINK_HEADER + INTERFACE_HEADER..length)?;
+        self.up = word(message, HEADER + 8)? & IFF_UP != 0;
+        let attributes = message.get(HEADER + INTERFACE_HEADER..length)?;
         for (kind, value) in Attributes(attributes) {
             match kind {
                 IFLA_MTU => self.mtu = word(value, 0)?,
                 IFLA_XDP => {
                     for (kind, value) in Attributes(value) {
                         match kind {
-                            IFLA_XDP_ATTACHED => self.program_mode = *value.first()?,
                             IFLA_XDP_PROG_ID => self.program = Some(word(value, 0)?),
                             _ => {}
                         }
@@ -142,70 +126,76 @@ impl Interface {
             self.queues = rx.saturating_add(combined).max(1);
             self.most_queues = max_rx.saturating_add(max_combined).max(self.queues);
         }
-        let mut flags = [ETHTOOL_GFLAGS, 0];
-        // SAFETY: the size of struct ethtool_value.
-        if unsafe { sys::ethtool(fd, &self.name, &mut flags) }.is_ok() {
-            self.lro = flags[1] & ETH_FLAG_LRO != 0;
-            self.rx_vlan = flags[1] & ETH_FLAG_RXVLAN != 0;
-        }
     }
 }
 
-fn ask(index: u32) -> Result<Vec<u8>, sys::Errno> {
-    let socket = sys::route_socket()?;
-    let mut request = Vec::with_capacity(NETLINK_HEADER + INTERFACE_HEADER);
-    request.extend(((NETLINK_HEADER + INTERFACE_HEADER) as u32).to_ne_bytes());
-    request.extend(RTM_GETLINK.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    // Sequence and port; then family and type of `struct ifinfomsg`.
-    request.extend([0; 8 + 4]);
-    request.extend(index.to_ne_bytes());
-    request.extend([0; 8]);
-    sys::ask_route(socket.as_raw_fd(), &request)
+/// The kernel's description of an interface: an RTM_NEWLINK message.
+fn ask_link(index: u32) -> Result<Vec<u8>, sys::Errno> {
+    // `struct ifinfomsg`: family and type, index, flags and mask.
+    let mut body = vec![0; 4];
+    body.extend(index.to_ne_bytes());
+    body.extend([0; 8]);
+    ask(ROUTE, &message(RTM_GETLINK, &body))
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+/// What the driver says about itself, from the `netdev` family of generic netlink (Linux 6.3): bits of
+/// `enum netdev_xdp_act` in linux/netdev.h. `None`: an older kernel.
+pub(super) fn driver_features(index: u32) -> Option<u64> {
+    const GENL_ID_CTRL: u16 = 16;
+    const CTRL_CMD_GETFAMILY: u8 = 3;
+    const CTRL_ATTR_FAMILY_ID: u16 = 1;
+    const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+    const NETDEV_CMD_DEV_GET: u8 = 1;
+    const NETDEV_A_DEV_IFINDEX: u16 = 1;
+    const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
+    // `struct genlmsghdr`: command, version, nothing.
+    let request = |family, command, kind, value: &[u8]| {
+        let body = [&[command, 1, 0, 0], &attribute(kind, value)[..]].concat();
+        let answer = ask(GENERIC, &message(family, &body)).ok()?;
+        (half(&answer, 4)? == family).then(|| answer.get(HEADER + 4..).map(<[u8]>::to_vec))?
+    };
+    let find = |attributes: &[u8], wanted| {
+        Attributes(attributes).find(|&(kind, _)| kind == wanted).map(|(_, value)| value.to_vec())
+    };
+    let family = request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME, b"netdev\0")?;
+    let family = half(&find(&family, CTRL_ATTR_FAMILY_ID)?, 0)?;
+    let device = request(family, NETDEV_CMD_DEV_GET, NETDEV_A_DEV_IFINDEX, &index.to_ne_bytes())?;
+    let features = find(&device, NETDEV_A_DEV_XDP_FEATURES)?;
+    Some(u64::from_ne_bytes(features.get(..8)?.try_into().ok()?))
 }
 
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-/// Attributes of a netlink message: type and value.
-struct Attributes<'a>(&'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let length = usize::from(half(self.0, 0)?);
-        let kind = half(self.0, 2)? & NLA_TYPE_MASK;
-        let value = self.0.get(4..length)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_that_are_cut_off_end_the_list() {
-        let mut bytes = Vec::new();
-        for (kind, value) in [(4_u16, vec![1, 2, 3]), (0x8000 | 43, vec![]), (7, vec![9; 8])] {
-            bytes.extend((4 + value.len() as u16).to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(&value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-        let all: Vec<_> = Attributes(&bytes).collect();
-        assert_eq!(all, [(4, &[1_u8, 2, 3][..]), (43, &[][..]), (7, &[9; 8][..])]);
-        for cut in 0..bytes.len() {
-            assert!(Attributes(&bytes[..cut]).count() < 3, "{cut}");
-        }
-        assert_eq!(Attributes(&[0, 0, 0, 0, 0, 0, 0, 0]).count(), 0);
-        assert_eq!(Attributes(&[3, 0, 1, 0]).count(), 0);
-    }
+/// Whether an offload of this name (`ethtool -k`, in the kernel's spelling) is on. `None`: the driver does not know it.
+pub(super) fn offload(interface: &str, name: &str) -> Option<bool> {
+    const ETHTOOL_GSSET_INFO: u32 = 0x37;
+    const ETHTOOL_GSTRINGS: u32 = 0x1b;
+    const ETHTOOL_GFEATURES: u32 = 0x3a;
+    const ETH_SS_FEATURES: u32 = 4;
+    /// Words of a name, and of a block of 32 features: available, requested, active, never changed.
+    const NAME_WORDS: usize = 8;
+    const BLOCK_WORDS: usize = 4;
+    /// More than any kernel has.
+    const MOST: u32 = 1024;
+    let socket = sys::control_socket().ok()?;
+    let fd = socket.as_raw_fd();
+    // struct ethtool_sset_info: command, reserved, a mask of 64 bits in the machine's order, one number.
+    let mask = (1_u64 << ETH_SS_FEATURES).to_ne_bytes();
+    let half_of = |at: usize| u32::from_ne_bytes([mask[at], mask[at + 1], mask[at + 2], mask[at + 3]]);
+    let mut sets = [ETHTOOL_GSSET_INFO, 0, half_of(0), half_of(4), 0];
+    // SAFETY: one bit is set in the mask, so the kernel writes one number.
+    unsafe { sys::ethtool(fd, interface, &mut sets) }.ok()?;
+    let count = sets[4].min(MOST) as usize;
+    let mut strings = vec![0_u32; 3 + count * NAME_WORDS];
+    (strings[0], strings[1], strings[2]) = (ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count as u32);
+    // SAFETY: room for as many names as the kernel has just said there are; the number does not change while it runs.
+    unsafe { sys::ethtool(fd, interface, &mut strings) }.ok()?;
+    let at = strings[3..].chunks_exact(NAME_WORDS).position(|words| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.split(|&byte| byte == 0).next() == Some(name.as_bytes())
+    })?;
+    let blocks = count.div_ceil(32);
+    let mut features = vec![0_u32; 2 + blocks * BLOCK_WORDS];
+    (features[0], features[1]) = (ETHTOOL_GFEATURES, blocks as u32);
+    // SAFETY: room for `blocks` blocks, which is the number given.
+    unsafe { sys::ethtool(fd, interface, &mut features) }.ok()?;
+    Some(features[2 + at / 32 * BLOCK_WORDS + 2] & 1 << (at % 32) != 0)
 }

@@ -18,7 +18,9 @@ mod explain;
 mod filter;
 mod info;
 mod interface;
+mod netlink;
 mod options;
+mod probe;
 mod queue;
 mod receive;
 mod rings;
@@ -31,11 +33,10 @@ mod umem;
 pub use attachment::Attach;
 pub use device::XdpDevice;
 pub use explain::Capability;
-pub use filter::{
-    Addresses, Filter, FilterCost, Match, Ports, Prefix, Select, Verdict, filter_cost, test_filter,
-};
+pub use filter::{Addresses, Filter, FilterTest, Match, Ports, Prefix, Select, Verdict, test_filter};
 pub use info::XdpInfo;
 pub use options::{BusyPoll, Mode, XdpOptions};
+pub use probe::{Finding, Severity, XdpProbe};
 pub use receive::Row;
 pub use rings::RingSizes;
 pub use send::SendFrame;

@@ -260,12 +260,9 @@ mod tests {
             up: true,
             mtu,
             program: None,
-            program_mode: 0,
             driver: None,
             queues,
             most_queues: queues,
-            lro: false,
-            rx_vlan: false,
         }
     }
 

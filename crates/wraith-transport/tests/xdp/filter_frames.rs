@@ -1,7 +1,7 @@
 //! The table: what each kind of frame comes to, by the kernel's own word.
 
 use wraith_transport::Code;
-use wraith_transport::xdp::{Addresses, Filter, Match, Ports, Verdict, filter_cost, test_filter};
+use wraith_transport::xdp::{Addresses, Filter, FilterTest, Match, Ports, Verdict, test_filter};
 
 use crate::frames::{TCP, UDP, V4, ethernet, ip, tagged, tcp, transport, udp, udp4, udp6, v6};
 use crate::oracle;
@@ -17,8 +17,9 @@ fn addresses(src: &[&str], dst: &[&str]) -> Addresses {
 
 /// Each frame's name, the frame and the verdict, which the oracle must share.
 fn table(filter: &Filter, rows: &[(&str, Vec<u8>, Verdict)]) {
+    let test = FilterTest::new(filter).unwrap();
     for (name, frame, wanted) in rows {
-        assert_eq!(test_filter(filter, frame).unwrap(), *wanted, "{filter}: {name}");
+        assert_eq!(test.verdict(frame).unwrap(), *wanted, "{filter}: {name}");
         assert_eq!(oracle::verdict(filter, frame), *wanted, "the oracle on {filter}: {name}");
     }
 }
@@ -272,9 +273,11 @@ fn the_largest_filter_loads() {
             ip(UDP, src.parse().unwrap(), dst.parse().unwrap(), &udp(1000, 65_535, b"x"))
         };
         let inside = frame("2001:db8::40", "2001:db8::428");
-        assert_eq!(test_filter(&filter, &inside).unwrap(), SOCKET);
-        assert_eq!(test_filter(&filter, &frame("2001:db8::41", "2001:db8::428")).unwrap(), KERNEL);
-        let cost = filter_cost(&filter, &inside, 1000).unwrap();
-        assert!(cost.instructions > 2000, "{cost:?}");
+        let outside = frame("2001:db8::41", "2001:db8::428");
+        let test = FilterTest::new(&filter).unwrap();
+        assert_eq!(test.verdict(&inside).unwrap(), SOCKET);
+        assert_eq!(test.verdict(&outside).unwrap(), KERNEL);
+        assert!(test.instructions() > 2000, "{test:?}");
+        assert!(test.cost_ns(&inside, 1000).unwrap() > 0);
     });
 }

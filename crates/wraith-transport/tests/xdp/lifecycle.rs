@@ -24,7 +24,7 @@ fn attached() -> bool {
 #[test]
 fn a_hundred_reopenings_all_work() {
     privileged("a_hundred_reopenings_all_work", || {
-        let far = linked(2);
+        let far = linked(1);
         let sender = far.udp(&format!("{FAR}:0"));
         for round in 0..100 {
             let mut device = open(Filter::udp_ports([PORT]));

@@ -11,6 +11,7 @@ mod frames;
 mod hostile;
 mod lifecycle;
 mod oracle;
+mod probe;
 mod queues;
 mod receive;
 mod refusals;

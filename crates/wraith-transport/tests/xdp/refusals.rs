@@ -79,7 +79,7 @@ struct Header {
 }
 
 /// Leaves this thread with these capabilities alone.
-fn keep_only(capabilities: &[Capability]) {
+pub(crate) fn keep_only(capabilities: &[Capability]) {
     let mask = capabilities.iter().fold(0_u64, |mask, &capability| mask | 1 << capability as u32);
     let (low, high) = (mask as u32, (mask >> 32) as u32);
     let header = Header { version: 0x2008_0522, pid: 0 };

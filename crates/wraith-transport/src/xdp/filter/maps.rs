@@ -1,6 +1,6 @@
 //! The maps behind a program, and loading it with them.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::facts::{self, End, Protocol};
 use super::program::{self, Maps};
@@ -99,61 +99,77 @@ const SHORTEST: usize = 14;
 /// A program looks at the headers only, and the kernel takes at most a page less headroom: longer frames are cut.
 const LONGEST: usize = 2048;
 
-/// Asks the kernel what a filter does with a frame: loads its program and runs it on the frame (BPF_PROG_TEST_RUN),
-/// touching no interface. Costs a few milliseconds.
-///
-/// `frame` is a whole Ethernet frame; of longer ones the first 2048 bytes are looked at.
-///
-/// # Errors
-/// [`Code::OutOfRange`]: the filter cannot be, or the frame is shorter than 14 bytes. [`Code::Permission`]: CAP_BPF and
-/// CAP_NET_ADMIN are needed. [`Code::Unsupported`]: not Linux, or a kernel without AF_XDP.
-pub fn test_filter(filter: &Filter, frame: &[u8]) -> Result<Verdict, Error> {
-    run(filter, frame, 1).map(|(verdict, _)| verdict)
+/// A filter's program, loaded to be tried on frames in the kernel (BPF_PROG_TEST_RUN), touching no interface.
+#[derive(Debug)]
+pub struct FilterTest {
+    /// `None`: the filter selects nothing.
+    loaded: Option<Loaded>,
+    _sockets: Sockets,
+    /// Unbound, which is enough for the program to find one.
+    _socket: OwnedFd,
 }
 
-/// What a filter's program costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FilterCost {
-    /// Nanoseconds a run, averaged by the kernel over the runs.
-    pub ns: u32,
-    /// Instructions of the program as loaded.
-    pub instructions: usize,
-}
-
-/// Measures a filter's program on a frame over `runs` runs in the kernel: the redirect's decision included, the handing
-/// over of the frame not.
-///
-/// # Errors
-/// As [`test_filter`].
-pub fn filter_cost(filter: &Filter, frame: &[u8], runs: u32) -> Result<FilterCost, Error> {
-    run(filter, frame, runs.max(1)).map(|(_, cost)| cost)
-}
-
-fn run(filter: &Filter, frame: &[u8], runs: u32) -> Result<(Verdict, FilterCost), Error> {
-    require_support()?;
-    filter.check()?;
-    if frame.len() < SHORTEST {
-        let what = format!("The frame has {} bytes; an Ethernet frame has at least {SHORTEST}", frame.len());
-        return Err(Error::new(Code::OutOfRange, what));
+impl FilterTest {
+    /// Loads the filter's program. Costs a few milliseconds.
+    ///
+    /// # Errors
+    /// [`Code::OutOfRange`]: the filter cannot be. [`Code::Permission`]: CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW are needed.
+    /// [`Code::Unsupported`]: not Linux, or a kernel without AF_XDP.
+    pub fn new(filter: &Filter) -> Result<FilterTest, Error> {
+        require_support()?;
+        filter.check()?;
+        let socket =
+            sys::xdp_socket().map_err(|errno| refused("socket", errno, "An AF_XDP socket cannot be made"))?;
+        let sockets = Sockets::new(1)?;
+        sockets.insert(0, socket.as_raw_fd())?;
+        Ok(FilterTest { loaded: Loaded::new(filter, &sockets)?, _sockets: sockets, _socket: socket })
     }
-    // An unbound socket is enough for the program to find one.
-    let socket =
-        sys::xdp_socket().map_err(|errno| refused("socket", errno, "An AF_XDP socket cannot be made"))?;
-    let sockets = Sockets::new(1)?;
-    sockets.insert(0, socket.as_raw_fd())?;
-    let Some(loaded) = Loaded::new(filter, &sockets)? else {
-        return Ok((Verdict::Kernel, FilterCost { ns: 0, instructions: 0 }));
-    };
-    let frame = &frame[..frame.len().min(LONGEST)];
-    let (code, ns) = loaded.program.test_run(frame, runs).map_err(|errno| {
-        refused("bpf", errno, "The program cannot be run on the frame (BPF_PROG_TEST_RUN)")
-    })?;
-    let verdict = match code {
-        XDP_REDIRECT => Verdict::Socket,
-        XDP_PASS => Verdict::Kernel,
-        other => {
-            return Err(Error::new(Code::Internal, format!("The XDP program returned {other}")));
+
+    /// Where the filter sends a whole Ethernet frame; of longer ones the first 2048 bytes are looked at.
+    ///
+    /// # Errors
+    /// [`Code::OutOfRange`]: the frame is shorter than 14 bytes.
+    pub fn verdict(&self, frame: &[u8]) -> Result<Verdict, Error> {
+        self.run(frame, 1).map(|(verdict, _)| verdict)
+    }
+
+    /// Nanoseconds that the program takes for a frame, averaged by the kernel over the runs: the redirect's decision included,
+    /// the handing over of the frame not. 0 without a program.
+    ///
+    /// # Errors
+    /// As [`FilterTest::verdict`].
+    pub fn cost_ns(&self, frame: &[u8], runs: u32) -> Result<u32, Error> {
+        self.run(frame, runs.max(1)).map(|(_, ns)| ns)
+    }
+
+    /// Instructions of the program.
+    pub fn instructions(&self) -> usize {
+        self.loaded.as_ref().map_or(0, |loaded| loaded.instructions)
+    }
+
+    fn run(&self, frame: &[u8], runs: u32) -> Result<(Verdict, u32), Error> {
+        if frame.len() < SHORTEST {
+            let what =
+                format!("The frame has {} bytes; an Ethernet frame has at least {SHORTEST}", frame.len());
+            return Err(Error::new(Code::OutOfRange, what));
         }
-    };
-    Ok((verdict, FilterCost { ns, instructions: loaded.instructions }))
+        let Some(loaded) = &self.loaded else { return Ok((Verdict::Kernel, 0)) };
+        let frame = &frame[..frame.len().min(LONGEST)];
+        let (code, ns) = loaded.program.test_run(frame, runs).map_err(|errno| {
+            refused("bpf", errno, "The program cannot be run on the frame (BPF_PROG_TEST_RUN)")
+        })?;
+        match code {
+            XDP_REDIRECT => Ok((Verdict::Socket, ns)),
+            XDP_PASS => Ok((Verdict::Kernel, ns)),
+            other => Err(Error::new(Code::Internal, format!("The XDP program returned {other}"))),
+        }
+    }
+}
+
+/// Asks the kernel what a filter does with one frame: [`FilterTest::new`], then [`FilterTest::verdict`].
+///
+/// # Errors
+/// Those of both.
+pub fn test_filter(filter: &Filter, frame: &[u8]) -> Result<Verdict, Error> {
+    FilterTest::new(filter)?.verdict(frame)
 }

@@ -7,6 +7,6 @@ mod maps;
 mod program;
 mod rules;
 
-pub use maps::{FilterCost, Verdict, filter_cost, test_filter};
+pub use maps::{FilterTest, Verdict, test_filter};
 pub(super) use maps::{Loaded, Sockets};
 pub use rules::{Addresses, Filter, Match, Ports, Prefix, Select};

@@ -65,9 +65,9 @@ pub(crate) fn control_socket() -> Result<OwnedFd, Errno> {
     socket(libc::AF_INET, libc::SOCK_DGRAM, 0)
 }
 
-/// A socket that asks rtnetlink(7).
-pub(crate) fn route_socket() -> Result<OwnedFd, Errno> {
-    socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)
+/// A socket that asks netlink(7).
+pub(crate) fn netlink_socket(protocol: i32) -> Result<OwnedFd, Errno> {
+    socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)
 }
 
 /// A socket that keeps an interface promiscuous for as long as it is open (packet(7), PACKET_MR_PROMISC).
@@ -218,8 +218,8 @@ pub(crate) unsafe fn ethtool(fd: RawFd, interface: &str, buffer: &mut [u32]) -> 
     Ok(())
 }
 
-/// Sends a request to rtnetlink and returns the first datagram of its answer.
-pub(crate) fn ask_route(fd: RawFd, request: &[u8]) -> Result<Vec<u8>, Errno> {
+/// Sends a request to netlink and returns the first datagram of its answer.
+pub(crate) fn ask(fd: RawFd, request: &[u8]) -> Result<Vec<u8>, Errno> {
     // SAFETY: reads the slice, which lives through the call.
     let sent = unsafe { libc::send(fd, request.as_ptr().cast(), request.len(), 0) };
     if sent < 0 {

@@ -29,7 +29,7 @@ pub(crate) fn control_socket() -> Result<OwnedFd, Errno> {
     Err(libc::ENOSYS)
 }
 
-pub(crate) fn route_socket() -> Result<OwnedFd, Errno> {
+pub(crate) fn netlink_socket(_protocol: i32) -> Result<OwnedFd, Errno> {
     Err(libc::ENOSYS)
 }
 
@@ -95,7 +95,7 @@ pub(crate) unsafe fn ethtool(_fd: RawFd, _interface: &str, _buffer: &mut [u32]) 
     Err(libc::ENOSYS)
 }
 
-pub(crate) fn ask_route(_fd: RawFd, _request: &[u8]) -> Result<Vec<u8>, Errno> {
+pub(crate) fn ask(_fd: RawFd, _request: &[u8]) -> Result<Vec<u8>, Errno> {
     Err(libc::ENOSYS)
 }
 
