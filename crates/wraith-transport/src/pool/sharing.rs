@@ -47,8 +47,8 @@ impl Sharing {
     }
 
     /// Rounded up, so that a ticket lives as long as was said.
-    fn deadline(&self, now: Instant) -> u64 {
-        let deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
+    fn deadline(&self) -> u64 {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         deadline.map_or(Tickets::NEVER, |deadline| self.at(deadline).saturating_add(1))
     }
 }
@@ -132,7 +132,7 @@ impl PoolCore {
         if reserved(from) {
             return Err(self.refusal(slot, from, TRANSIT, self.holding(slot)));
         }
-        let deadline = sharing.deadline(Instant::now());
+        let deadline = sharing.deadline();
         let generation = self
             .protocol()
             .transfer(&sharing.tickets, slot, from, length, deadline)
