@@ -17,6 +17,9 @@ const EXECUTIONS = {
   pool_program: 40_000,
   receiver_program: 30_000,
   sharing_program: 40_000,
+  frames: 150_000,
+  packets: 70_000,
+  batch: 40_000,
 }
 
 /** What cargo-fuzz passes: libFuzzer's own instrumentation, and AddressSanitizer. */

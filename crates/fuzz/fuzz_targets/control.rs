@@ -58,6 +58,17 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     assert_eq!(parse_control(&control), (time, drops, segment));
+    // A known kind at the end whose payload is too short for it says nothing.
+    let kinds = [(SOL_SOCKET, SO_TIMESTAMPNS, 16), (SOL_SOCKET, SO_RXQ_OVFL, 4), (SOL_UDP, UDP_GRO, 4)];
+    for (level, kind, whole) in kinds {
+        let before = control.len();
+        for short in 0..whole {
+            append(&mut control, level, kind, &[0xff; 16][..short]);
+            control.truncate(before + 16 + short);
+            assert_eq!(parse_control(&Box::<[u8]>::from(&control[..])), (time, drops, segment));
+            control.truncate(before);
+        }
+    }
     // Cut anywhere, it is read as far as it goes.
     for cut in (0..control.len()).rev().take(64) {
         parse_control(&control[..cut].to_vec().into_boxed_slice());

@@ -20,10 +20,10 @@ const MOST_PENDING: usize = 24;
 struct Rig {
     core: Arc<PoolCore>,
     socket: Arc<UdpSocket>,
-    sender: Sender,
+    senders: [Sender; 2],
     options: ReceiverOptions,
-    /// Sent and not received.
-    pending: Vec<Vec<u8>>,
+    /// Sent and not received: by which sender, and what.
+    pending: Vec<(usize, Vec<u8>)>,
     /// Rows of the batch that is out: the packet, and whether it was taken.
     batch: Vec<(Vec<u8>, bool)>,
     /// Slots that were taken, with their packets, or popped.
@@ -43,8 +43,9 @@ impl Rig {
         let (len, value) = (usize::from(program.byte()) % 100, program.byte());
         if self.pending.len() < MOST_PENDING {
             let packet: Vec<u8> = (0..len).map(|at| value.wrapping_add(at as u8) | 1).collect();
-            assert_eq!(self.sender.send(&packet).ok(), Some(len));
-            self.pending.push(packet);
+            let from = usize::from(value & 1);
+            assert_eq!(self.senders[from].send(&packet).ok(), Some(len));
+            self.pending.push((from, packet));
         }
     }
 
@@ -53,7 +54,8 @@ impl Rig {
         let batch_was_out = !self.batch.is_empty();
         let held = receiver.held();
         let vector = (held + self.core.available() as usize).min(self.options.batch_size);
-        let wanted = self.pending.iter().any(|packet| !self.options.drop_truncated || packet.len() <= SIZE);
+        let wanted =
+            self.pending.iter().any(|(_, packet)| !self.options.drop_truncated || packet.len() <= SIZE);
         loop {
             match receiver.receive() {
                 Received::Failed(error) => {
@@ -79,14 +81,16 @@ impl Rig {
             let bytes = slot_bytes(&self.core, row.slot);
             let (got, beyond) = bytes.split_at(row.length as usize);
             assert!(beyond.iter().all(|&byte| byte == 0), "bytes beyond the packet");
-            let sent = self
-                .pending
-                .iter()
-                .position(|packet| packet.len() == row.wire_length as usize && shown(packet) == got);
-            let sent = self.pending.remove(sent.expect("a packet came that was not sent, or came twice"));
+            let source = receiver.source(index).to_socket_addr();
+            let sent = self.pending.iter().position(|(from, packet)| {
+                packet.len() == row.wire_length as usize
+                    && shown(packet) == got
+                    && self.senders[*from].local_addr().ok() == source
+            });
+            let (_, sent) =
+                self.pending.remove(sent.expect("a packet came that was not sent, or came twice"));
             assert_eq!(row.flags & row_flags::TRUNCATED != 0, sent.len() > SIZE);
             assert!(!self.options.drop_truncated || sent.len() <= SIZE);
-            assert_eq!(receiver.source(index).to_socket_addr(), self.sender.local_addr().ok());
             self.batch.push((sent, false));
         }
     }
@@ -141,13 +145,15 @@ fuzz_target!(|bytes: &[u8]| {
     let loopback = "127.0.0.1:0".parse().expect("an address");
     let udp = UdpOptions { timestamps: shape & 32 != 0, ..UdpOptions::at(loopback) };
     let socket = UdpSocket::bind(&udp).expect("loopback has a free port");
-    let sender = Sender::bind("127.0.0.1:0").expect("loopback has a free port");
-    sender.connect(socket.local_addr().expect("it is bound")).expect("loopback can be reached");
+    let senders = [(); 2].map(|()| Sender::bind("127.0.0.1:0").expect("loopback has a free port"));
+    for sender in &senders {
+        sender.connect(socket.local_addr().expect("it is bound")).expect("loopback can be reached");
+    }
     let core = PoolCore::new(SIZE, CAPACITY, &MemoryOptions::default()).expect("a small pool can be had");
     let owner = Owner::new(7).expect("a small number is an owner");
     let mut receiver = Receiver::new(Arc::clone(&socket), Arc::clone(&core), owner, options.clone())
         .expect("the options are good");
-    let mut rig = Rig { core, socket, sender, options, pending: vec![], batch: vec![], mine: vec![] };
+    let mut rig = Rig { core, socket, senders, options, pending: vec![], batch: vec![], mine: vec![] };
     while let Some(kind) = program.next() {
         match kind % 8 {
             0 | 1 => rig.send(&mut program),

@@ -1,5 +1,12 @@
-//! What the fuzz targets share: reading a program from bytes, and looking into slots.
+//! What the fuzz targets share: reading a program from bytes, looking into slots, and what must hold of parsed batches.
 
+mod columns;
+mod frames;
+mod packets;
+
+pub use frames::check_frames;
+pub use packets::check_packets;
+use wraith_core::frames::Descriptor;
 use wraith_transport::memory::{Dirty, Owner, State};
 use wraith_transport::pool::PoolCore;
 
@@ -20,6 +27,11 @@ impl Program<'_> {
     /// The next byte, 0 behind the end.
     pub fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
+    }
+
+    /// The next bytes, 0 behind the end.
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.byte())
     }
 
     /// State in the low bits, owner in the high ones.
@@ -67,5 +79,27 @@ pub fn assert_all_home(core: &PoolCore) {
     assert_eq!(core.available(), core.capacity(), "{audit:?}");
     for slot in 0..core.capacity() {
         assert!(slot_bytes(core, slot).iter().all(|&byte| byte == 0), "slot {slot} came home dirty");
+    }
+}
+
+/// Rows one behind the other in a slab whose last byte is the last row's.
+#[derive(Default)]
+pub struct Laid {
+    bytes: Vec<u8>,
+    /// Where each row lies.
+    pub descriptors: Vec<Descriptor>,
+}
+
+impl Laid {
+    /// Lays a row `gap` bytes behind the one before.
+    pub fn push(&mut self, row: &[u8], gap: usize) {
+        self.bytes.resize(self.bytes.len() + gap, 0xee);
+        self.descriptors.push(Descriptor { offset: self.bytes.len() as u32, length: row.len() as u32 });
+        self.bytes.extend(row);
+    }
+
+    /// The slab: an allocation of exactly its size, so that AddressSanitizer sees the first byte too many.
+    pub fn slab(&self) -> Box<[u8]> {
+        self.bytes.as_slice().into()
     }
 }
