@@ -267,6 +267,16 @@ export interface NativeUdp {
   metrics(): Record<string, number>
   setRef(keepAlive: boolean): void
   hasRef(): boolean
+  /** On a shared pool: `wake` is called when `fed` has something to fetch. */
+  listen(wake: () => void): void
+  /** On a shared pool: whether there is a slot to receive into now; otherwise it comes. `consumed`: keeps the loop alive. */
+  wait(consumed: boolean): boolean
+  /** On a shared pool: posts what came; whether the wait is over. */
+  fed(): boolean
+  /** On a shared pool: the slot of a row; undefined when user code has moved its memory. */
+  memory(row: number): ArrayBuffer | undefined
+  /** On a shared pool: takes the slot of a row out of use when its memory was moved; whether it was. */
+  lose(row: number): boolean
   /** Gives up the lease to read, and returns the id to attach with. */
   share(): string
   /** Takes the lease, unless it is here. */

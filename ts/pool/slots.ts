@@ -188,6 +188,11 @@ export class Slots implements Home {
     this.#tellWhenHome()
   }
 
+  /** Native has not taken the slot after all. A shared pool's guard has it through a new view then. */
+  kept(ticket: Ticket): void {
+    if (this.shared && !this.debug && ticket.view.byteLength === 0) this.#show(ticket)
+  }
+
   /** A shared pool's slot sets out as a ticket; a private one's bytes do. */
   transfer(ticket: Ticket): string | undefined {
     const sharing = this.#sharing
@@ -202,13 +207,12 @@ export class Slots implements Home {
     try {
       digits = sharing.native.transfer(ticket.slot, ticket.length)
     } catch (error) {
-      // It stays where it was, though its view may be empty by now.
-      if (!this.debug && ticket.view.byteLength === 0) this.#show(ticket)
+      this.kept(ticket)
       throw closedOr(wrapNative(error))
     }
     this.gaveUp(ticket)
     if (digits === undefined) {
-      this.#countMoved(1)
+      this.movedAway(1)
       return undefined
     }
     return slotToken(sharing.native.pool, digits)
@@ -335,7 +339,7 @@ export class Slots implements Home {
   #handBack(count: number, dirty: boolean): void {
     try {
       const moved = this.#native.flush(count, dirty)
-      if (moved > 0) this.#countMoved(moved)
+      if (moved > 0) this.movedAway(moved)
     } catch (error) {
       throw wrapNative(error)
     }
@@ -345,12 +349,13 @@ export class Slots implements Home {
   /** A view anew, if the memory is still there. */
   #show(ticket: Ticket): boolean {
     const view = this.#memory.view(ticket.slot)
-    if (view === undefined) this.#countMoved(1)
+    if (view === undefined) this.movedAway(1)
     else this.#setView(ticket, view)
     return view !== undefined
   }
 
-  #countMoved(slots: number): void {
+  /** Native has taken slots out of use, because user code has moved their memory. */
+  movedAway(slots: number): void {
     this.moved += slots
     this.#events.moved(slots)
   }

@@ -38,7 +38,7 @@ export class Batch implements Disposable {
     this.#ended = ended
   }
 
-  /** Where each packet's bytes begin in {@link Batch.view}. */
+  /** Where each packet's bytes begin in {@link Batch.view}; on a shared pool, which has no such view, in its slab. */
   get offsets(): Uint32Array {
     return this.#live().offsets
   }
@@ -66,6 +66,8 @@ export class Batch implements Disposable {
   /**
    * The memory that the packets lie in, to read fields without a view per packet:
    * `batch.view.getUint16(batch.offsets[i])`.
+   *
+   * @throws WRAITH_ERR_UNSUPPORTED: the slots of a shared pool do not lie in one memory
    */
   get view(): DataView {
     return this.#live().view
@@ -98,7 +100,8 @@ export class Batch implements Disposable {
 
   /**
    * Moves a packet's slot out of the batch into a guard that outlives it; its `length` is the packet's. Nothing is
-   * copied. The row is no part of the batch any more.
+   * copied. The row is no part of the batch any more. On a shared pool the guard's `transfer()` hands the packet on to another
+   * thread.
    *
    * @throws WRAITH_ERR_STALE_BATCH, WRAITH_ERR_OUT_OF_RANGE
    */

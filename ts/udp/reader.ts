@@ -63,6 +63,7 @@ export class Reader implements Source {
     this.#rows = new Rows(native, pool, () => this.#short())
     this.#name = name
     this.#onBatch = onBatch
+    if (pool.slots.shared) fromNative(() => native.listen(() => this.#delivered()))
   }
 
   /** For messages of the pool. */
@@ -92,6 +93,7 @@ export class Reader implements Source {
       this.#native.pause()
       // Without a consumer the pool's slots are for others.
       this.#native.shed(0)
+      if (this.#pool.slots.shared) this.#starved = false
       this.#pool.slots.feed()
     }
     if (consumer.kind === 'iterator') consumer.waiting?.(undefined)
@@ -100,7 +102,9 @@ export class Reader implements Source {
 
   pause(): void {
     this.#paused = true
-    if (!this.#closed) this.#native.pause()
+    if (this.#closed) return
+    this.#native.pause()
+    if (this.#starved && this.#pool.slots.shared) this.#native.wait(false)
   }
 
   resume(): void {
@@ -240,6 +244,7 @@ export class Reader implements Source {
   /** Native has no slot to receive into. Returns whether it may try again at once. */
   onStarved(): number {
     this.#starved = true
+    if (this.#pool.slots.shared) return this.#wait()
     if (!this.#pool.slots.starve(this)) {
       this.#native.hold()
       return 0
@@ -247,6 +252,22 @@ export class Reader implements Source {
     this.#starved = false
     if (this.#native.missing() === 0) this.#pool.slots.sated(this)
     return 1
+  }
+
+  /** Takes a place in a shared pool's queue. Returns whether there is a slot at once. */
+  #wait(): number {
+    // What rests in this isolate is for those who wait, too.
+    this.#pool.slots.flushMagazine()
+    this.#starved = !this.#native.wait(this.#consumer !== undefined)
+    if (this.#starved) this.#native.hold()
+    return this.#starved ? 0 : 1
+  }
+
+  /** A shared pool has slots for this socket, or is closed. */
+  #delivered(): void {
+    if (this.#closed || !this.#native.fed()) return
+    this.#starved = false
+    this.#watch()
   }
 
   /** A taken row left the vector one slot short, and the magazine had none to give: what comes home is for it. */
@@ -282,7 +303,9 @@ export class Reader implements Source {
     const wanted =
       this.#consumer?.kind === 'handler' ||
       (this.#consumer?.kind === 'iterator' && this.#consumer.waiting !== undefined)
-    if (wanted && !this.#held && !this.#paused && !this.#starved && !this.#closed) this.#native.resume()
+    if (!wanted || this.#held || this.#paused || this.#closed) return
+    if (!this.#starved) this.#native.resume()
+    else if (this.#pool.slots.shared && this.#wait() > 0) this.#native.resume()
   }
 
   #next(consumer: IteratorConsumer): Promise<Batch | undefined> {

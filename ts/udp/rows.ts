@@ -7,14 +7,13 @@ import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
 import type { PooledBuffer } from '../pool/guard.js'
 import { type Peer, Peers } from './peers.js'
+import { SlotViews, TAKEN } from './slot-views.js'
 
 /** Bit of the flags column: the packet was larger than its slot. */
 export const TRUNCATED = 1
 /** Views that are kept; with all of them in use, about 400 KiB of heap. */
 const VIEW_BITS = 12
 const VIEWS = 1 << VIEW_BITS
-/** In the private slot column: this row was taken out of the batch. */
-const TAKEN = 0xffff_ffff
 /** No place in any memory. */
 const NOWHERE = 0xffff_ffff
 
@@ -45,6 +44,9 @@ export class Rows {
    */
   readonly #views = new Array<Bytes | undefined>(VIEWS).fill(undefined)
   readonly #short: () => void
+  /** Of a shared pool, whose slots do not lie in one memory. */
+  readonly #apart: SlotViews | undefined
+  #count = 0
   /** Debug mode: where the rows lie in the slab. */
   #origins = new Uint32Array(0)
   #memory: ArrayBuffer
@@ -67,28 +69,35 @@ export class Rows {
     this.#sizes = new Uint32Array(hidden, columns.privateLengths, rows)
     this.#wire = new Uint32Array(hidden, columns.privateWireLengths, rows)
     this.#peers = new Peers(native, new Uint32Array(hidden, columns.privatePeers, rows))
-    this.#memory = pool.slots.memory
+    this.#apart = pool.slots.shared ? new SlotViews(native, this.#slots) : undefined
+    this.#memory = pool.slots.shared ? new ArrayBuffer(0) : pool.slots.memory
   }
 
   /** A batch of `count` rows has arrived. */
   begin(count: number): void {
     this.epoch++
     this.open = true
+    this.#count = count
     if (this.#pool.slots.debug) {
       this.#origins = this.#starts.slice(0, count)
       this.#copyOut()
-    } else if (this.#memory.byteLength === 0) this.#memory = this.#pool.slots.memory
+    } else if (this.#apart === undefined && this.#memory.byteLength === 0)
+      this.#memory = this.#pool.slots.memory
   }
 
   /** The batch ends for JavaScript; native has to be told separately. */
   end(): void {
     if (!this.open) return
     this.open = false
-    if (this.#pool.slots.debug) releaseMemory(new Uint8Array(this.#memory))
+    // Empty: user code has moved it.
+    if (this.#pool.slots.debug && this.#memory.byteLength > 0) releaseMemory(new Uint8Array(this.#memory))
+    const moved = this.#apart?.end(this.#count) ?? 0
+    if (moved > 0) this.#pool.slots.movedAway(moved)
   }
 
   /** The memory that offsets count in. */
   get view(): DataView {
+    if (this.#apart !== undefined) throw noView()
     if (this.#dataView?.buffer !== this.#memory || this.#memory.byteLength === 0) {
       if (this.#memory.byteLength === 0) this.#remap()
       this.#dataView = new DataView(this.#memory)
@@ -100,6 +109,7 @@ export class Rows {
     const length = this.#sizes[row] as number
     const offset = this.#starts[row] as number
     if (this.#slots[row] === TAKEN) throw taken(row, 'Read it through its guard.')
+    if (this.#apart !== undefined && !this.#pool.slots.debug) return this.#apart.bytes(row, length)
     const place = placeOf(offset, length)
     const cached = this.#views[place]
     if (cached !== undefined && cached.byteLength === length && cached.byteOffset === offset) return cached
@@ -152,7 +162,8 @@ export class Rows {
   }
 
   #copies(): Uint8Array {
-    return new Uint8Array(this.view.buffer)
+    if (this.#memory.byteLength === 0) this.#remap()
+    return new Uint8Array(this.#memory)
   }
 
   /** The largest packet of the batch, as sent. */
@@ -165,9 +176,12 @@ export class Rows {
   take(row: number): PooledBuffer {
     if (this.#slots[row] === TAKEN) throw taken(row, 'Take a row once.')
     const { slots } = this.#pool
-    const spare = slots.spare()
+    // Throws when user code has moved its memory: then the slot is not to be had.
+    if (this.#apart !== undefined) this.#apart.memory(row)
+    // A shared pool's magazine is small, and its free list is the next receive's to take from.
+    const spare = this.#apart === undefined ? slots.spare() : -1
     const slot = this.#native.take(row, spare)
-    if (spare < 0) this.#short()
+    if (spare < 0 && this.#apart === undefined) this.#short()
     this.#slots[row] = TAKEN
     return this.#pool.guard(slots.adopt(slot, this.#sizes[row] as number))
   }
@@ -190,14 +204,16 @@ export class Rows {
     const count = this.#origins.length
     let total = 0
     for (let row = 0; row < count; row++) total += this.#sizes[row] as number
-    const slab = new Uint8Array(this.#pool.slots.memory)
+    const slab = this.#apart === undefined ? new Uint8Array(this.#pool.slots.memory) : undefined
     this.#memory = new ArrayBuffer(Math.max(1, total))
     const copy = new Uint8Array(this.#memory)
     let at = 0
     for (let row = 0; row < count; row++) {
       const [start, length] = [this.#origins[row] as number, this.#sizes[row] as number]
       // The slot of a taken row may have been received into again.
-      if (this.#slots[row] !== TAKEN) copy.set(slab.subarray(start, start + length), at)
+      if (this.#slots[row] !== TAKEN) {
+        copy.set(slab?.subarray(start, start + length) ?? this.#apart?.bytes(row, length) ?? [], at)
+      }
       this.#starts[row] = at
       this.offsets[row] = at
       at += length
@@ -208,6 +224,13 @@ export class Rows {
 /** Multiplicative hashing: the upper bits of the products are well mixed. */
 function placeOf(offset: number, length: number): number {
   return Math.imul(offset ^ Math.imul(length, 0x9e37_79b1), 0x85eb_ca6b) >>> (32 - VIEW_BITS)
+}
+
+function noView(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_UNSUPPORTED',
+    'the packets of a shared pool do not lie in one ArrayBuffer, so there is no view over all of them. Use bytes(i).',
+  )
 }
 
 function taken(row: number, advice: string): WraithError {

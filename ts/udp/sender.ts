@@ -1,10 +1,13 @@
 import { isUnstable } from '../bytes.js'
 import { invalidType, WraithError, wrapNative } from '../errors.js'
 import type { NativeUdp } from '../native.js'
-import { FALLBACK, isGuard, type PooledBuffer, peekTicket, takeTicket } from '../pool/guard.js'
+import { FALLBACK, isGuard, lostMemory, type PooledBuffer, peekTicket, takeTicket } from '../pool/guard.js'
 import type { Slots } from '../pool/slots.js'
 import { hostName, sendPort } from './options.js'
 import type { Peer } from './peers.js'
+
+/** Native's answer when user code has moved the memory of a slot away. */
+const MOVED = 3
 
 /** This machine, as a destination. */
 export function loopback(family: 4 | 6): string {
@@ -81,11 +84,19 @@ export class Sender {
     try {
       sent = this.#native.sendSlot(ticket.slot, ticket.length, target.port, target.address)
     } catch (error) {
+      slots.kept(ticket)
       throw sendError(error)
     }
-    if (sent === 0) throw queueFull()
+    if (sent === 0) {
+      slots.kept(ticket)
+      throw queueFull()
+    }
     takeTicket(guard)
     slots.gaveUp(ticket)
+    if (sent === MOVED) {
+      slots.movedAway(1)
+      throw lostMemory()
+    }
     if (sent === 1) slots.feed()
     return sent === 1
   }

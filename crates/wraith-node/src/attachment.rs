@@ -144,6 +144,11 @@ impl Binding {
         self.number.get()
     }
 
+    /// Whether slots can still be taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.member.borrow().is_some() && !self.core().is_closed()
+    }
+
     fn mine(&self) -> (State, Owner) {
         (State::Cached, self.owner())
     }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wraith_transport::memory::{Dirty, Granted, MemoryOptions, State};
+use wraith_transport::memory::{Dirty, Granted, MemoryOptions, Owner, State};
 use wraith_transport::pool::PoolCore;
 use wraith_transport::{Code, Error};
 
@@ -26,17 +26,33 @@ struct Private {
 
 static POOLS: Registry<Private> = Registry::new();
 
+/// A pool as a source of this isolate uses it.
+pub(crate) struct PoolOf {
+    pub(crate) core: Arc<PoolCore>,
+    /// Who holds the slots that JavaScript has.
+    pub(crate) owner: Owner,
+    /// A shared pool's.
+    pub(crate) attachment: Option<Rc<attachment::Binding>>,
+}
+
 /// Finds a living pool of this isolate by the id that its object shows.
-pub(crate) fn find_pool(id: &str, isolate: &Arc<Isolate>) -> Result<Arc<PoolCore>, Error> {
+pub(crate) fn find_pool(id: &str, isolate: &Arc<Isolate>) -> Result<PoolOf, Error> {
     let closed = || Error::new(Code::PoolClosed, "the pool is closed");
-    if id.parse().ok().and_then(attachment::find).is_some() {
-        return Err(Error::new(Code::Unsupported, "sockets do not receive into shared pools"));
+    if let Some(attachment) = id.parse().ok().and_then(attachment::find) {
+        if !attachment.is_open() {
+            return Err(closed());
+        }
+        let core = Arc::clone(attachment.core());
+        return Ok(PoolOf { core, owner: attachment.owner(), attachment: Some(attachment) });
     }
     let pool = Id::parse(id).and_then(|id| POOLS.find(id)).ok_or_else(closed)?;
     if !Arc::ptr_eq(&pool.isolate, isolate) {
         return Err(Error::new(Code::Busy, "the pool belongs to another isolate"));
     }
-    if pool.core.is_closed() { Err(closed()) } else { Ok(Arc::clone(&pool.core)) }
+    if pool.core.is_closed() {
+        return Err(closed());
+    }
+    Ok(PoolOf { core: Arc::clone(&pool.core), owner: isolate.owner(), attachment: None })
 }
 
 struct PoolBinding {

@@ -37,6 +37,8 @@ pub(crate) struct Views {
     /// Strong references; null: the slot has no name here.
     names: RefCell<Vec<sys::napi_ref>>,
     flags: RefCell<Vec<u8>>,
+    /// The environment is emptying every name: what was moved is noted in the flags.
+    noted: Cell<bool>,
     /// The slab is never unmapped: user code has moved some of it out of reach.
     leaked: Cell<bool>,
 }
@@ -59,6 +61,7 @@ impl Views {
             transfer: Cell::new(transfer_function(env)?),
             names: RefCell::new(vec![ptr::null_mut(); count]),
             flags: RefCell::new(vec![0; count]),
+            noted: Cell::new(false),
             leaked: Cell::new(false),
         })
     }
@@ -99,7 +102,15 @@ impl Views {
         if self.flags.borrow().get(at).is_none_or(|flags| flags & SHOWN == 0) {
             return Left::Unseen;
         }
-        self.flags.borrow_mut()[at] = 0;
+        let flags = std::mem::take(&mut self.flags.borrow_mut()[at]);
+        if self.noted.get() {
+            // The name is empty, or will be before JavaScript runs again; `end` lets go of it.
+            if flags & MOVED == 0 {
+                return Left::Unseen;
+            }
+            self.leak();
+            return Left::Moved;
+        }
         let name = std::mem::replace(&mut self.names.borrow_mut()[at], ptr::null_mut());
         let scope = Scope::open(self.env);
         let shown = self.value_of(name);
@@ -125,6 +136,7 @@ impl Views {
     /// Notes which slots were moved, as long as that can be told: for runtimes that empty every name when the environment
     /// ends, before our hook.
     pub(crate) fn note_moved(&self) {
+        self.noted.set(true);
         let _scope = Scope::open(self.env);
         for slot in self.shown() {
             let name = self.names.borrow()[slot as usize];

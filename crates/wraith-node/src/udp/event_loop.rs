@@ -169,6 +169,7 @@ impl UdpBinding {
         self.writing.set(false);
         drop(self.receiver.take());
         drop(self.sends.take());
+        drop(self.waiting.take());
         if let Some(poll) = self.poll.take() {
             poll.close(handle_closed);
         }

@@ -10,7 +10,7 @@ use wraith_transport::udp::{
 };
 use wraith_transport::{Code, Error};
 
-use super::{UdpBinding, closed, sharing, values};
+use super::{UdpBinding, closed, sharing, slots, values};
 use crate::frames::{self, Kind};
 use crate::raw::{self, Args, Env, Reply, Value};
 
@@ -60,6 +60,7 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
         if let Some(poll) = &*this.poll.borrow() {
             poll.set_ref(args.bool(0)?);
         }
+        this.keep_alive();
         Ok(Reply::Undefined)
     })?;
     add(c"hasRef", |_, this, _| {
@@ -69,6 +70,7 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
         this.close();
         Ok(Reply::Undefined)
     })?;
+    slots::install(env, object, this)?;
     sharing::install(env, object, this)
 }
 
@@ -120,7 +122,7 @@ impl UdpBinding {
     /// Moves a row's slot to this isolate, and posts `replacement` (a cached slot of this isolate) in its place.
     fn take(&self, args: &Args) -> Result<Reply, Error> {
         let row = args.u32(0)? as usize;
-        let mine = (State::Cached, self.isolate.owner());
+        let mine = (State::Cached, self.pool.owner);
         self.with_receiver(|receiver| {
             let slot = receiver.rows().get(row).map(|row| row.slot);
             receiver.take(row, mine)?;
@@ -130,7 +132,7 @@ impl UdpBinding {
             // The receiver fills its vector from the pool's free list: a spare that this isolate has goes there.
             if let Some(spare) = args.index(1) {
                 // A refused number is not this isolate's slot, and stays where it is.
-                let _ = self.pool.push(spare, mine, Dirty::Nothing);
+                let _ = self.give_spare(spare);
             }
         })
     }
@@ -147,7 +149,7 @@ impl UdpBinding {
 
     /// How many slots the receiver would take from the pool now, beyond those that are free there.
     fn missing(&self) -> Result<Reply, Error> {
-        let free = self.pool.available() as usize;
+        let free = self.pool.core.available() as usize;
         self.with_receiver(|receiver| {
             let wanted = receiver.batch_size() - receiver.held().min(receiver.batch_size());
             Ok(Reply::Index(wanted.saturating_sub(free) as u32))
@@ -157,6 +159,7 @@ impl UdpBinding {
     /// Gives posted slots back to the pool until `keep` are left.
     fn shed(&self, args: &Args) -> Result<Reply, Error> {
         let keep = args.u32(0)? as usize;
+        self.stop_waiting();
         self.with_receiver(|receiver| Ok(Reply::Index(receiver.shed(keep) as u32)))
     }
 
@@ -209,18 +212,25 @@ impl UdpBinding {
         Ok(Reply::Bool(false))
     }
 
-    /// Sends a slot of this isolate: 1 sent and home, 2 queued (native has it), 0 refused (the caller has it).
+    /// Sends a slot of this isolate: 1 sent and home, 2 queued (native has it), 0 refused (the caller has
+    /// it), 3 its memory was moved by user code, and it is out of use. A shared pool's slot is out of JavaScript's sight then.
     fn send_slot(&self, args: &Args) -> Result<Reply, Error> {
         let socket = self.socket()?;
         let send = SlotSend {
             slot: args.u32(0)?,
-            from: (State::Cached, self.isolate.owner()),
+            from: (State::Cached, self.pool.owner),
             len: args.u32(1)?,
             dirty: Dirty::All,
             to: destination(&socket, args, 2)?,
         };
+        if self.sends.borrow().is_none() {
+            return Err(closed());
+        }
+        if !self.let_leave(send.slot)? {
+            return Ok(Reply::Index(3));
+        }
         let sent = match &mut *self.sends.borrow_mut() {
-            Some(sends) => sends.send(&self.pool, send)?,
+            Some(sends) => sends.send(&self.pool.core, send)?,
             None => return Err(closed()),
         };
         match sent {

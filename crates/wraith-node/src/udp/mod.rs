@@ -3,6 +3,7 @@
 mod event_loop;
 mod methods;
 mod sharing;
+mod slots;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -12,18 +13,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::sys;
-use wraith_transport::pool::PoolCore;
 use wraith_transport::udp::{Receiver, ReceiverOptions, SendQueue, UdpOptions, UdpSocket};
 use wraith_transport::{Code, Error};
 
 use crate::exported::Shown;
 use crate::isolate::{Isolate, OwnerNumber};
-use crate::pool::find_pool;
+use crate::pool::{PoolOf, find_pool};
 use crate::raw::{self, Env, Value};
 use crate::uv::Poll;
 
 use sharing::SharedHandle;
 pub(crate) use sharing::attach;
+use slots::Waiting;
 
 /// Slots that may wait to be sent; beyond that `sendOwned` leaves the guard with its caller.
 const SEND_QUEUE: usize = 1024;
@@ -42,10 +43,11 @@ enum Life {
 /// One isolate's use of a socket, with everything that receives, sends and watches.
 struct UdpBinding {
     env: Env,
-    isolate: Arc<Isolate>,
     /// Who holds the slots that this socket receives into: nobody else gets the number while the binding lives.
-    _number: OwnerNumber,
-    pool: Arc<PoolCore>,
+    number: OwnerNumber,
+    pool: PoolOf,
+    /// A shared pool's queue.
+    waiting: RefCell<Option<Waiting>>,
     socket: RefCell<Option<Arc<UdpSocket>>>,
     /// None while nobody else can come to use the socket.
     shared: RefCell<Option<SharedHandle>>,
@@ -83,10 +85,9 @@ pub(crate) fn bind(
     let pool = find_pool(pool_id, &isolate)?;
     let number = OwnerNumber::take()?;
     let socket = UdpSocket::bind(options)?;
-    let bound =
-        Receiver::new(Arc::clone(&socket), Arc::clone(&pool), number.get(), receiver).and_then(|receiver| {
-            start(env, Parts { isolate, number, pool, receiver, shared: None, watch_fd: None }, dispatch)
-        });
+    let bound = Receiver::new(Arc::clone(&socket), Arc::clone(&pool.core), number.get(), receiver).and_then(
+        |receiver| start(env, Parts { number, pool, receiver, shared: None, watch_fd: None }, dispatch),
+    );
     if bound.is_err()
         && options.fd.is_some()
         && let Some(socket) = Arc::into_inner(socket)
@@ -99,16 +100,18 @@ pub(crate) fn bind(
 
 /// What a handle is made of.
 struct Parts {
-    isolate: Arc<Isolate>,
     number: OwnerNumber,
-    pool: Arc<PoolCore>,
+    pool: PoolOf,
     receiver: Receiver,
     shared: Option<SharedHandle>,
     watch_fd: Option<OwnedFd>,
 }
 
 fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
-    let Parts { isolate, number, pool, receiver, shared, watch_fd } = parts;
+    let Parts { number, pool, mut receiver, shared, watch_fd } = parts;
+    if let Some(attachment) = &pool.attachment {
+        receiver.set_before_leave(Some(slots::hiding_from(attachment)));
+    }
     let columns = Arc::clone(receiver.columns());
     let socket = Arc::clone(receiver.socket());
     let binding = Rc::new(UdpBinding {
@@ -118,8 +121,8 @@ fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
         socket: RefCell::new(Some(socket)),
         shared: RefCell::new(shared),
         watch_fd: RefCell::new(watch_fd),
-        isolate,
-        _number: number,
+        number,
+        waiting: RefCell::new(None),
         receiver: RefCell::new(Some(receiver)),
         poll: RefCell::new(None),
         reading: Cell::new(false),

@@ -36,8 +36,8 @@ pub(crate) fn attach(
     let watch_fd = socket.as_fd().try_clone_to_owned().map_err(|error| {
         Error::system("fcntl", error.raw_os_error().unwrap_or(0), "one more descriptor of the socket")
     })?;
-    let receiver = Receiver::new(socket, Arc::clone(&pool), number.get(), receiver)?;
-    let parts = Parts { isolate, number, pool, receiver, shared: Some(handle), watch_fd: Some(watch_fd) };
+    let receiver = Receiver::new(socket, Arc::clone(&pool.core), number.get(), receiver)?;
+    let parts = Parts { number, pool, receiver, shared: Some(handle), watch_fd: Some(watch_fd) };
     start(env, parts, dispatch)
 }
 
@@ -61,6 +61,7 @@ impl UdpBinding {
             receiver.shed(0);
             Ok(())
         })?;
+        self.stop_waiting();
         let mut shared = self.shared.borrow_mut();
         let id = match &*shared {
             Some(handle) => {
