@@ -7,10 +7,12 @@ import {
   type Peer,
   type PooledBuffer,
   type SocketBufferInfo,
+  type UdpAttachOptions,
   type UdpInfo,
   type UdpMetrics,
   UdpSocket,
   type UdpSocketOptions,
+  type UdpSocketToken,
   type WraithError,
 } from 'wraith-transport'
 
@@ -88,6 +90,16 @@ peer.port = 1
 socket.on('error', (error) => expectTrue<Equal<typeof error, WraithError>>()).once('drain', () => {})
 // @ts-expect-error packets come in batches, not as events
 socket.on('message', () => {})
+
+const token: UdpSocketToken = socket.share()
+const receiving: UdpAttachOptions = { signal, pool: new BufferPool(), batchSize: 1, onTruncated: 'keep' }
+expectTrue<Equal<ReturnType<typeof UdpSocket.attach>, UdpSocket>>()
+UdpSocket.attach(token, receiving)
+UdpSocket.attach({ kind: 'wraith-transport/udp', id: '0' })
+// @ts-expect-error the token of a pool
+UdpSocket.attach(new BufferPool({ shared: true }).share())
+// @ts-expect-error a shared socket is bound already
+UdpSocket.attach(token, { port: 1 })
 
 const metrics: UdpMetrics = socket.metrics()
 const info: UdpInfo = socket.info()
