@@ -33,7 +33,7 @@ function onPath(command) {
   })
 }
 
-export const isDebian = existsSync('/etc/debian_version')
+const isDebian = existsSync('/etc/debian_version')
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query replaces it
 const STATUS = ['--show', '--showformat=${Status}']
