@@ -94,9 +94,8 @@ impl Interface {
                 IFLA_MTU => self.mtu = word(value, 0)?,
                 IFLA_XDP => {
                     for (kind, value) in Attributes(value) {
-                        match kind {
-                            IFLA_XDP_PROG_ID => self.program = Some(word(value, 0)?),
-                            _ => {}
+                        if kind == IFLA_XDP_PROG_ID {
+                            self.program = Some(word(value, 0)?);
                         }
                     }
                 }
