@@ -86,12 +86,10 @@ export class Slots implements Home {
     return this.#memory.whole
   }
 
-  /** Where a slot begins in it. */
   offsetOf(slot: number): number {
     return this.#memory.offsetOf(slot)
   }
 
-  /** A free slot's ticket, or `undefined` when none is to be had. */
   take(): Ticket | undefined {
     const ticket = this.#magazine.pop()
     if (ticket === undefined || ticket.view.byteLength === 0) return this.#takeSlow(ticket)
@@ -158,7 +156,6 @@ export class Slots implements Home {
     return ticket
   }
 
-  /** What native answered beside a slot's number. */
   get mailed(): number {
     return this.#mail[0] as number
   }
@@ -178,7 +175,6 @@ export class Slots implements Home {
     else if (empty && !this.debug && !this.shared) this.#show(ticket)
   }
 
-  /** Native has taken the slot out of a guard's hands; its ticket is parked. */
   gaveUp(ticket: Ticket): void {
     this.#sequenceOf[ticket.slot] = 0
     ticket.length = 0
@@ -346,7 +342,6 @@ export class Slots implements Home {
     this.#events.crossed()
   }
 
-  /** A view anew, if the memory is still there. */
   #show(ticket: Ticket): boolean {
     const view = this.#memory.view(ticket.slot)
     if (view === undefined) this.movedAway(1)
