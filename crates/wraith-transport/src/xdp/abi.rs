@@ -12,7 +12,6 @@ pub(super) const SOL_SOCKET: i32 = 1;
 pub(super) const XDP_MMAP_OFFSETS: i32 = 1;
 pub(super) const XDP_RX_RING: i32 = 2;
 pub(super) const XDP_TX_RING: i32 = 3;
-pub(super) const XDP_UMEM_REG: i32 = 4;
 pub(super) const XDP_UMEM_FILL_RING: i32 = 5;
 pub(super) const XDP_UMEM_COMPLETION_RING: i32 = 6;
 pub(super) const XDP_STATISTICS: i32 = 7;

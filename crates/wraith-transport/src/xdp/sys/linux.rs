@@ -98,7 +98,9 @@ pub(crate) fn set<T: Copy>(fd: RawFd, level: c_int, name: c_int, value: &T) -> R
 /// # Safety
 /// The memory stays mapped, and no Rust reference to it exists, for as long as the socket is open.
 pub(crate) unsafe fn register_umem(fd: RawFd, umem: &abi::UmemReg) -> Result<(), Errno> {
-    set(fd, abi::SOL_XDP, abi::XDP_UMEM_REG, umem)
+    /// linux/if_xdp.h.
+    const XDP_UMEM_REG: c_int = 4;
+    set(fd, abi::SOL_XDP, XDP_UMEM_REG, umem)
 }
 
 /// getsockopt(2) into words; what the kernel does not know stays 0.
