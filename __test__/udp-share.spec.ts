@@ -482,6 +482,32 @@ test('readers that are terminated at random under a flood lose no more than what
   })
 })
 
+test('packets that come while a worker is being terminated are its successor’s', async () => {
+  const result = await resultOf<{ got: number[]; rxAbandoned: number }>(`
+    const home = await UdpSocket.bind({ address: '127.0.0.1' })
+    const token = home.share()
+    const got = []
+    for (let round = 0; round < 30; round++) {
+      const worker = startWorker(\`
+        const socket = UdpSocket.attach(workerData)
+        socket.consume(() => {})
+        setTimeout(() => parentPort.postMessage('sleeps'))
+      \`, token)
+      await once(worker, 'message')
+      const ended = worker.terminate()
+      for (let i = 0; i < 4; i++) home.send('x', home.address())
+      await ended
+      let count = 0
+      for (let batch; (batch = home.tryReceive()); ) count += batch.length
+      got.push(count)
+      home.share()
+    }
+    print({ got, rxAbandoned: home.metrics().rxAbandoned })
+    await home.close()
+  `)
+  expect(result).toEqual({ got: new Array(30).fill(4), rxAbandoned: 0 })
+})
+
 test('a process with a shared socket that nobody reads ends by itself', async () => {
   const { code, signal, stderr } = await runModule(`
     const socket = await UdpSocket.bind({ address: '127.0.0.1' })

@@ -49,6 +49,14 @@ export const endings = {
     lost: 3,
     abandoned: 4,
   },
+  'is terminated before its handler was called, with packets waiting': {
+    body: `socket.consume((batch) => { for (let i = 0; i < batch.length; i++) mark(batch, i) })
+      parentPort.postMessage('now')
+      for (;;);`,
+    terminated: true,
+    lost: 0,
+    abandoned: 0,
+  },
   'is terminated between two batches': {
     body: `const batch = socket.tryReceive()
       for (let i = 0; i < batch.length; i++) mark(batch, i)
