@@ -80,7 +80,10 @@ fn a_child_process_does_not_hold_the_queue() {
         let sender = far.udp(&format!("{FAR}:0"));
         let device = open(Filter::udp_ports([PORT]));
         // Repeats its input, which ends when this test lets it.
-        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cat = Command::new("cat");
+        // Not this process's standard error, which may be a socket: Node.js makes such ones.
+        cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = cat.spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(b"running\n").unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
