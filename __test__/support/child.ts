@@ -15,6 +15,10 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Options of Node.js itself. */
   readonly execArgv?: readonly string[]
+  /** Another Node.js than the one that runs the test. */
+  readonly node?: string
+  /** Instead of 50 seconds. */
+  readonly limitMs?: number
   /** A program, and its arguments, that starts the child: `['perl', 'with-seccomp.pl', '299', '38']`. */
   readonly under?: readonly string[]
 }
@@ -27,10 +31,17 @@ export function childPath(name: string): string {
   return fileURLToPath(new URL(`../children/${name}`, import.meta.url))
 }
 
-/** Runs a program of `__test__/children` on the Node.js that runs the test. */
+/** Runs a program of `__test__/children` on the Node.js that runs the test, or on another. */
 export function runChild(name: string, options: ChildOptions = {}): Promise<Ended> {
-  const { args = [], env = {}, execArgv = [], under = [] } = options
-  const command = [...under, process.execPath, ...execArgv, childPath(name), ...args]
+  const {
+    args = [],
+    env = {},
+    execArgv = [],
+    under = [],
+    node = process.execPath,
+    limitMs = LIMIT_MS,
+  } = options
+  const command = [...under, node, ...execArgv, childPath(name), ...args]
   // What the levels are tested with must come from the test, not from who started it.
   const { WRAITH_LEAK: _, NODE_OPTIONS: __, ...inherited } = process.env
   return new Promise((resolve) => {
@@ -38,7 +49,7 @@ export function runChild(name: string, options: ChildOptions = {}): Promise<Ende
     const child = execFile(
       program,
       rest,
-      { env: { ...inherited, ...env }, timeout: LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 1 << 24 },
+      { env: { ...inherited, ...env }, timeout: limitMs, killSignal: 'SIGKILL', maxBuffer: 1 << 24 },
       (_error, stdout, stderr) => resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
     )
   })

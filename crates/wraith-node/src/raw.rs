@@ -366,3 +366,21 @@ pub(crate) fn raise(env: Env, error: &Error) -> napi::Error {
     throw(env, error);
     napi::Error::new(napi::Status::PendingException, error.message().to_owned())
 }
+
+/// Whether JavaScript may still run: not once the isolate is being terminated.
+pub(crate) fn runs_javascript(env: Env) -> bool {
+    let (mut scope, mut value, mut coerced, mut thrown) =
+        (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the scope is closed below. The coercion is a call that Node refuses once JavaScript may not run, and that
+    // runs none itself; an exception that it leaves is cleared.
+    unsafe {
+        sys::napi_open_handle_scope(env, &mut scope);
+        sys::napi_get_boolean(env, true, &mut value);
+        let runs = sys::napi_coerce_to_bool(env, value, &mut coerced) == sys::Status::napi_ok;
+        if !runs {
+            sys::napi_get_and_clear_last_exception(env, &mut thrown);
+        }
+        sys::napi_close_handle_scope(env, scope);
+        runs
+    }
+}

@@ -20,7 +20,7 @@ use napi::sys;
 use wraith_transport::memory::Slab;
 use wraith_transport::{Code, Error};
 
-use crate::raw::{Env, Value, check, internal};
+use crate::raw::{self, Env, Value, check, internal};
 use crate::sentinel;
 
 /// JavaScript has the name.
@@ -230,7 +230,12 @@ impl Views {
             sentinel::post(self.env)?;
             return Ok(Some(made));
         }
-        Ok(self.call_transfer(slot, made))
+        let renamed = self.call_transfer(slot, made);
+        if renamed.is_none() && !raw::runs_javascript(self.env) && self.detach(slot, made) == Left::Unseen {
+            // Terminated on the way: nobody has seen the slot, so that it is as good as before for others.
+            return Err(internal("JavaScript, because the environment is ending"));
+        }
+        Ok(renamed)
     }
 
     /// Moves the memory to a new name.

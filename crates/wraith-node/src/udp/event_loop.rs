@@ -218,7 +218,7 @@ impl UdpBinding {
         // What a successor could get must not be taken out of the kernel for an isolate that is ending.
         let shared = self.shared.borrow().is_some();
         while self.reading.get() {
-            if shared && !self.runs_javascript() {
+            if shared && !raw::runs_javascript(self.env) {
                 return self.halt();
             }
             let received = match &mut *self.receiver.borrow_mut() {
@@ -365,26 +365,8 @@ impl UdpBinding {
         // SAFETY: a handle scope is open.
         unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut thrown) };
         // SAFETY: as above, and `thrown` is a handle of it.
-        self.runs_javascript()
+        raw::runs_javascript(self.env)
             && unsafe { sys::napi_fatal_exception(self.env, thrown) } == sys::Status::napi_ok
-            && self.runs_javascript()
-    }
-
-    /// Whether JavaScript may still run: not once the isolate is being terminated.
-    fn runs_javascript(&self) -> bool {
-        let (mut scope, mut value, mut coerced, mut thrown) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the scope is closed below. The coercion is a call that Node refuses once JavaScript may not run, and that
-        // runs none itself; an exception that it leaves is cleared.
-        unsafe {
-            sys::napi_open_handle_scope(self.env, &mut scope);
-            sys::napi_get_boolean(self.env, true, &mut value);
-            let runs = sys::napi_coerce_to_bool(self.env, value, &mut coerced) == sys::Status::napi_ok;
-            if !runs {
-                sys::napi_get_and_clear_last_exception(self.env, &mut thrown);
-            }
-            sys::napi_close_handle_scope(self.env, scope);
-            runs
-        }
+            && raw::runs_javascript(self.env)
     }
 }
