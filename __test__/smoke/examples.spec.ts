@@ -88,4 +88,18 @@ describe.for(['', '1'])('with WRAITH_DEBUG=%s', (debug) => {
       `${PACKETS} packets, ${written.length} bytes written, 0 dropped by the kernel, starved 0 times`,
     )
   })
+
+  test('sharing parses every packet in one of three threads, and all buffers come home', async () => {
+    const program = new Program(['examples/sharing.mjs', '--packets', '600'], { WRAITH_DEBUG: debug })
+    const { code, stdout, stderr } = await program.end()
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const sum = (first: number) =>
+      Array.from({ length: 200 }, (_, i) => first + 3 * i).reduce((a, b) => a + b)
+    expect(lines(stdout)).toEqual([
+      ...[0, 1, 2].map((parser) => `parser ${parser}: 200 packets`),
+      ...['jobs', 'mails', 'users'].map((name, i) => `${name} ${sum(i)}`),
+      '600 handed over, 600 adopted, 0 expired',
+      '512 of 512 buffers are home',
+    ])
+  })
 })
