@@ -27,10 +27,11 @@ const project = (name: string, include: string[], timeout: number, exclude: stri
 export default defineConfig({
   test: {
     projects: [
-      project('suite', ['__test__/**/*.spec.ts'], seconds(60), ['__test__/{deep,package}/**']),
+      project('suite', ['__test__/**/*.spec.ts'], seconds(60), ['__test__/{deep,package,soak}/**']),
       project('smoke', ['__test__/smoke/**/*.spec.ts'], seconds(60)),
       project('package', ['__test__/package/**/*.spec.ts'], seconds(240)),
       project('deep', ['__test__/deep/**/*.spec.ts'], seconds(600)),
+      project('soak', ['__test__/soak/**/*.spec.ts'], seconds(900)),
     ],
   },
 })
