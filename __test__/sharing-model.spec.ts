@@ -7,7 +7,7 @@ import { expectAudit } from './support/pools.ts'
 import { act, type Command, type Did, type Report } from './support/sharing-actor.ts'
 
 // One command at a time, whoever carries it out, so that the model is a plain list of who holds what. What threads do at the same
-// moment is the soak's matter (deep/sharing-soak.spec.ts).
+// moment is the soak's matter (soak/sharing-soak.spec.ts).
 
 const runs = Number(process.env['WRAITH_MODEL_RUNS'] ?? 40)
 const WORKERS = 2

@@ -148,7 +148,7 @@ export class Slots implements Home {
     if (ticket === undefined) throw lostMemory()
     if (this.debug) {
       const own = freshMemory(this.bufferSize)
-      own.set(ticket.view.subarray(0, length))
+      own.set(ticket.view)
       this.#setView(ticket, own)
     }
     ticket.length = length
