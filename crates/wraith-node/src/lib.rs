@@ -2,6 +2,7 @@
 //! names and options that users see live in TypeScript.
 
 mod attachment;
+mod event_loop;
 mod exercise;
 mod exported;
 mod frames;
@@ -18,6 +19,7 @@ mod sys;
 mod udp;
 mod uv;
 mod views;
+mod waiting;
 
 use napi::bindgen_prelude::{Env, Unknown};
 use napi::{JsValue, Result};

@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use wraith_core::frames::{
     Backend, BackendError, Batch, Descriptor, MAX_OVER_READ, Slab, Supported, VARIABLE,
 };
+use wraith_transport::pool::PoolCore;
 use wraith_transport::udp::Receiver;
 use wraith_transport::{Code, Error};
 
@@ -48,36 +49,57 @@ pub(crate) fn create(env: Env) -> Result<Value, Error> {
     Ok(object)
 }
 
-/// Parses the rows of a receiver's batch into argument 0, with the backend that argument 1 names, and says how many are good.
-/// Where they lie is the receiver's own list; a row that was taken is out of bounds.
-pub(crate) fn parse_rows(kind: Kind, receiver: &Receiver, args: &Args) -> Result<u32, Error> {
-    let rows = receiver.rows();
-    let mut block = Block::of(args, 0, kind, rows.len())?;
-    let core = receiver.pool();
-    let slab = core.slab();
+/// Who has a batch out: its rows are slots of a pool that nobody else writes.
+pub(crate) trait Rows {
+    fn pool(&self) -> &PoolCore;
+
+    /// How many rows the batch has, those that were taken included.
+    fn count(&self) -> usize;
+
+    /// First byte from the start of the slab, and how many; `None`: there is no such row any more.
+    fn place(&self, row: usize) -> Option<(u32, u32)>;
+}
+
+impl Rows for Receiver {
+    fn pool(&self) -> &PoolCore {
+        Receiver::pool(self)
+    }
+
+    fn count(&self) -> usize {
+        self.rows().len()
+    }
+
+    fn place(&self, row: usize) -> Option<(u32, u32)> {
+        self.rows().get(row).filter(|_| self.has(row)).map(|entry| (entry.offset, entry.length))
+    }
+}
+
+/// Parses the rows of a batch into argument 0, with the backend that argument 1 names, and says how many are good.
+/// Where they lie is native's own list; a row that was taken is out of bounds.
+pub(crate) fn parse_rows(kind: Kind, rows: &impl Rows, args: &Args) -> Result<u32, Error> {
+    let count = rows.count();
+    let mut block = Block::of(args, 0, kind, count)?;
+    let slab = rows.pool().slab();
     block.must_not_hold(kind, slab.base(), slab.len())?;
     let asked = backend(args, 1)?;
     // In smaller slots a parser that reads ahead would look into the next one, which may be somebody else's.
     let backend = if slab.stride() < MAX_OVER_READ { Supported::SCALAR } else { asked };
-    // SAFETY: the slab is mapped while the receiver lives. The rows that are named are lent to this isolate, whose JavaScript does
+    // SAFETY: the slab is mapped while the pool lives. The rows that are named are lent to this isolate, whose JavaScript does
     // not run in the call; the kernel has none of them, and each has the whole stride, so nobody writes what is read.
     let memory = unsafe { Slab::from_raw_parts(slab.base(), slab.len()) };
-    parse(kind, memory, rows.len(), |row| place(receiver, row), &mut block, backend)
+    parse(kind, memory, count, |row| place(rows, row), &mut block, backend)
 }
 
-/// What is wrong with a row of a receiver's batch.
-pub(crate) fn explain_row(env: Env, kind: Kind, receiver: &Receiver, row: u32) -> Result<Reply, Error> {
-    let core = receiver.pool();
+/// What is wrong with a row of a batch.
+pub(crate) fn explain_row(env: Env, kind: Kind, rows: &impl Rows, row: u32) -> Result<Reply, Error> {
+    let slab = rows.pool().slab();
     // SAFETY: as in `parse_rows`.
-    let memory = unsafe { Slab::from_raw_parts(core.slab().base(), core.slab().len()) };
-    explain(env, kind, memory, place(receiver, row as usize))
+    let memory = unsafe { Slab::from_raw_parts(slab.base(), slab.len()) };
+    explain(env, kind, memory, place(rows, row as usize))
 }
 
-fn place(receiver: &Receiver, row: usize) -> Descriptor {
-    match receiver.rows().get(row) {
-        Some(entry) if receiver.has(row) => Descriptor::new(entry.offset, entry.length),
-        _ => NOWHERE,
-    }
+fn place(rows: &impl Rows, row: usize) -> Descriptor {
+    rows.place(row).map_or(NOWHERE, |(offset, length)| Descriptor::new(offset, length))
 }
 
 /// `(bytes, offsets, lengths, block, backend?)`: how many rows are good.

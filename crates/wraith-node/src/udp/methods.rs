@@ -11,8 +11,10 @@ use wraith_transport::udp::{
 use wraith_transport::{Code, Error};
 
 use super::{UdpBinding, closed, sharing, slots, values};
+use crate::event_loop::{self, Source};
 use crate::frames::{self, Kind};
 use crate::raw::{self, Args, Env, Reply, Value};
+use crate::waiting;
 
 /// Puts every function on the object.
 pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<(), Error> {
@@ -20,8 +22,7 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
     add(c"resume", |_, this, _| this.set_reading(true))?;
     add(c"pause", |_, this, _| this.set_reading(false))?;
     add(c"hold", |_, this, _| {
-        // Inside a callback, which looks at this before it returns to the loop.
-        this.reading.set(false);
+        this.on_loop.hold();
         Ok(Reply::Undefined)
     })?;
     add(c"receive", |_, this, _| this.receive())?;
@@ -57,17 +58,13 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
     add(c"bufferSizes", |env, this, _| this.buffer_sizes(env))?;
     add(c"metrics", |env, this, _| this.metrics(env))?;
     add(c"setRef", |_, this, args| {
-        if let Some(poll) = &*this.poll.borrow() {
-            poll.set_ref(args.bool(0)?);
-        }
-        this.keep_alive();
+        this.on_loop.set_ref(args.bool(0)?);
+        waiting::keep_alive(&**this);
         Ok(Reply::Undefined)
     })?;
-    add(c"hasRef", |_, this, _| {
-        Ok(Reply::Bool(this.poll.borrow().as_ref().is_some_and(|poll| poll.has_ref())))
-    })?;
+    add(c"hasRef", |_, this, _| Ok(Reply::Bool(this.on_loop.has_ref())))?;
     add(c"close", |_, this, _| {
-        this.close();
+        event_loop::close(&**this);
         Ok(Reply::Undefined)
     })?;
     slots::install(env, object, this)?;
@@ -101,8 +98,7 @@ impl UdpBinding {
         if reading {
             self.check_lease()?;
         }
-        self.reading.set(reading);
-        done(self.update())
+        done(self.on_loop.set_reading(reading))
     }
 
     /// One batch, without waiting: its rows, 0 when there is nothing, -1 when there is no slot to receive into.
@@ -110,7 +106,7 @@ impl UdpBinding {
         self.check_lease()?;
         match self.with_receiver(|receiver| Ok(receiver.receive()))? {
             Received::Rows { rows, .. } => {
-                self.batch_begins();
+                self.on_loop.batch_begins();
                 Ok(Reply::Number(rows as f64))
             }
             Received::Empty => Ok(Reply::Number(0.0)),
@@ -159,7 +155,7 @@ impl UdpBinding {
     /// Gives posted slots back to the pool until `keep` are left.
     fn shed(&self, args: &Args) -> Result<Reply, Error> {
         let keep = args.u32(0)? as usize;
-        self.stop_waiting();
+        waiting::stop_waiting(self);
         self.with_receiver(|receiver| Ok(Reply::Index(receiver.shed(keep) as u32)))
     }
 
@@ -207,8 +203,7 @@ impl UdpBinding {
     }
 
     fn wait_writable(&self) -> Result<Reply, Error> {
-        self.writing.set(true);
-        self.update()?;
+        self.on_loop.await_room()?;
         Ok(Reply::Bool(false))
     }
 

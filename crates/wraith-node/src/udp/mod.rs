@@ -1,48 +1,34 @@
 //! A UDP socket as one isolate sees it.
 
-mod event_loop;
 mod methods;
 mod sharing;
 mod slots;
 mod values;
 
-use std::cell::{Cell, RefCell};
-use std::ffi::c_int;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use napi::sys;
-use wraith_transport::udp::{Receiver, ReceiverOptions, SendQueue, UdpOptions, UdpSocket};
+use wraith_transport::udp::{Received, Receiver, ReceiverOptions, SendQueue, UdpOptions, UdpSocket};
 use wraith_transport::{Code, Error};
 
+use crate::event_loop::{self, End, Flushed, OnLoop, Source};
 use crate::exported::Shown;
 use crate::isolate::{Isolate, OwnerNumber};
 use crate::pool::{PoolOf, find_pool};
 use crate::raw::{self, Env, Value};
-use crate::uv::Poll;
+use crate::waiting::Waiting;
 
 use sharing::SharedHandle;
 pub(crate) use sharing::attach;
-use slots::Waiting;
 
 /// Slots that may wait to be sent; beyond that `sendOwned` leaves the guard with its caller.
 const SEND_QUEUE: usize = 1024;
 
-/// Where a socket is between bind and the end of its descriptor.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Open,
-    /// `close` was called; libuv has yet to let go of the descriptor.
-    Closing,
-    /// The isolate is ending: as `Closing`, but JavaScript is not called any more.
-    Ending,
-    Closed,
-}
-
 /// One isolate's use of a socket, with everything that receives, sends and watches.
 struct UdpBinding {
-    env: Env,
+    on_loop: OnLoop,
     /// Who holds the slots that this socket receives into: nobody else gets the number while the binding lives.
     number: OwnerNumber,
     pool: PoolOf,
@@ -56,19 +42,6 @@ struct UdpBinding {
     watch_fd: RefCell<Option<OwnedFd>>,
     receiver: RefCell<Option<Receiver>>,
     sends: RefCell<Option<SendQueue>>,
-    poll: RefCell<Option<Poll>>,
-    /// Somebody consumes: watch for packets.
-    reading: Cell<bool>,
-    /// A send would have blocked: watch for room.
-    writing: Cell<bool>,
-    /// The events that the poll handle watches for.
-    watched: Cell<c_int>,
-    /// Batches so far.
-    batches: Cell<u64>,
-    life: Cell<Life>,
-    dispatch: Cell<sys::napi_ref>,
-    context: Cell<sys::napi_async_context>,
-    cleanup: Cell<sys::napi_async_cleanup_hook_handle>,
     /// The ArrayBuffers of the columns.
     shown: RefCell<Option<[Shown; 2]>>,
 }
@@ -114,8 +87,9 @@ fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
     }
     let columns = Arc::clone(receiver.columns());
     let socket = Arc::clone(receiver.socket());
+    let fd = watch_fd.as_ref().map_or_else(|| socket.fd(), AsRawFd::as_raw_fd);
     let binding = Rc::new(UdpBinding {
-        env,
+        on_loop: OnLoop::new::<UdpBinding>(env),
         pool,
         sends: RefCell::new(Some(SendQueue::new(Arc::clone(&socket), SEND_QUEUE))),
         socket: RefCell::new(Some(socket)),
@@ -124,15 +98,6 @@ fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
         number,
         waiting: RefCell::new(None),
         receiver: RefCell::new(Some(receiver)),
-        poll: RefCell::new(None),
-        reading: Cell::new(false),
-        writing: Cell::new(false),
-        watched: Cell::new(0),
-        batches: Cell::new(0),
-        life: Cell::new(Life::Open),
-        dispatch: Cell::new(std::ptr::null_mut()),
-        context: Cell::new(std::ptr::null_mut()),
-        cleanup: Cell::new(std::ptr::null_mut()),
         shown: RefCell::new(None),
     });
     let object = raw::object(env)?;
@@ -141,19 +106,62 @@ fn start(env: Env, parts: Parts, dispatch: Value) -> Result<Value, Error> {
         .map(|shown| drop(binding.shown.replace(Some(shown))))
         .and_then(|()| values::describe(env, object, &binding))
         .and_then(|()| methods::install(env, object, &binding))
-        .and_then(|()| event_loop::watch(&binding, dispatch))
+        .and_then(|()| event_loop::watch(&binding, fd, dispatch))
         .inspect_err(|_| binding.abandon())?;
     Ok(object)
 }
 
-impl UdpBinding {
-    /// Gives back what a socket holds that cannot be watched: its object lives until it is collected. A shared socket
-    /// stays for the next one that attaches.
-    fn abandon(&self) {
-        drop(self.shared.take());
-        self.close();
-        if self.poll.borrow().is_none() {
-            self.let_go();
+impl Source for UdpBinding {
+    const RESOURCE: &'static str = "WRAITH_UDP";
+
+    fn on_loop(&self) -> &OnLoop {
+        &self.on_loop
+    }
+
+    fn receive(&self) -> Option<Received> {
+        self.receiver.borrow_mut().as_mut().map(Receiver::receive)
+    }
+
+    fn finish(&self) {
+        if let Some(receiver) = &mut *self.receiver.borrow_mut() {
+            receiver.finish();
+        }
+    }
+
+    fn abandon_batch(&self) {
+        if let Some(receiver) = &mut *self.receiver.borrow_mut() {
+            receiver.metrics().count_abandoned(receiver.rows().len());
+            receiver.finish();
+        }
+    }
+
+    fn has_successor(&self) -> bool {
+        self.shared.borrow().is_some()
+    }
+
+    fn flush(&self) -> Option<Flushed> {
+        let flushed = self.sends.borrow_mut().as_mut()?.flush();
+        Some(Flushed { left: flushed.left, error: flushed.error })
+    }
+
+    fn take_error(&self) {
+        // Which counts it.
+        if let Ok(socket) = self.socket() {
+            socket.take_error();
+            socket.drain_error_queue();
+        }
+    }
+
+    fn part(&self, end: End) {
+        drop(self.receiver.take());
+        drop(self.sends.take());
+        drop(self.waiting.take());
+        // Last: whoever takes the lease next must find nobody reading.
+        if let Some(shared) = self.shared.take() {
+            match end {
+                End::Explicit => shared.close(),
+                End::Isolate => drop(shared),
+            }
         }
     }
 
@@ -163,10 +171,23 @@ impl UdpBinding {
         drop(self.socket.take());
         drop(self.watch_fd.take());
     }
+}
+
+impl UdpBinding {
+    /// Gives back what a socket holds that cannot be watched: its object lives until it is collected. A shared socket
+    /// stays for the next one that attaches.
+    fn abandon(&self) {
+        drop(self.shared.take());
+        let watched = self.on_loop.is_watched();
+        event_loop::close(self);
+        if !watched {
+            self.let_go();
+        }
+    }
 
     fn socket(&self) -> Result<Arc<UdpSocket>, Error> {
         match &*self.socket.borrow() {
-            Some(socket) if self.life.get() == Life::Open => Ok(Arc::clone(socket)),
+            Some(socket) if self.on_loop.is_open() => Ok(Arc::clone(socket)),
             _ => Err(closed()),
         }
     }

@@ -13,6 +13,7 @@ use crate::lease::{Handle, Leases};
 use crate::pool::find_pool;
 use crate::raw::{self, Env, Reply, Value};
 use crate::registry::Id;
+use crate::waiting;
 
 /// The shared sockets of this process.
 static SOCKETS: Leases<Arc<UdpSocket>> = Leases::new();
@@ -55,13 +56,13 @@ impl UdpBinding {
     fn share(&self, env: Env) -> Result<Reply, Error> {
         let socket = self.socket()?;
         self.with_receiver(|receiver| {
-            if self.reading.get() || !receiver.rows().is_empty() {
+            if self.on_loop.is_reading() || !receiver.rows().is_empty() {
                 return Err(Error::new(Code::Busy, "this handle is being read from"));
             }
             receiver.shed(0);
             Ok(())
         })?;
-        self.stop_waiting();
+        waiting::stop_waiting(self);
         let mut shared = self.shared.borrow_mut();
         let id = match &*shared {
             Some(handle) => {
