@@ -41,10 +41,10 @@ export type {
   SharedPoolMetrics,
   ThresholdEvent,
 } from './ts/pool/types.js'
+export type { Batch } from './ts/receive/batch.js'
+export type { BatchHandler } from './ts/receive/reader.js'
 export { bufferSizes, type PoolSizeQuery, recommendPoolSize } from './ts/sizes.js'
-export type { Batch } from './ts/udp/batch.js'
 export type { Peer } from './ts/udp/peers.js'
-export type { BatchHandler } from './ts/udp/reader.js'
 export { UdpSocket } from './ts/udp/socket.js'
 export type { UdpSocketToken } from './ts/udp/token.js'
 export type {

@@ -22,6 +22,7 @@ describe('a batch that has ended', () => {
     flags: (batch) => batch.flags,
     timestamps: (batch) => batch.timestamps,
     timestampsMs: (batch) => batch.timestampsMs,
+    queues: (batch) => batch.queues,
     view: (batch) => batch.view,
     'bytes(0)': (batch) => batch.bytes(0),
     'peer(0)': (batch) => batch.peer(0),

@@ -95,10 +95,10 @@ export const codes = {
     summary: 'The source already has a consumer.',
     remedy: 'Stop the first consumer before starting another.',
   },
-  /** The socket was closed. Bind a new socket. */
+  /** The socket was closed. Open a new one. */
   WRAITH_ERR_SOCKET_CLOSED: {
     summary: 'The socket was closed.',
-    remedy: 'Bind a new socket.',
+    remedy: 'Open a new one.',
   },
   /** Another socket is bound to this address and port. Choose another port, or set reusePort on every socket that shares it. */
   WRAITH_ERR_ADDRESS_IN_USE: {

@@ -230,26 +230,43 @@ export interface NativeUdpAttachOptions {
   readonly portable: boolean
 }
 
-/** A bound socket as the addon hands it out. */
-export interface NativeUdp {
-  readonly family: 4 | 6
-  readonly timestamps: boolean
-  readonly publicBlock: ArrayBuffer
-  readonly privateBlock: ArrayBuffer
-  readonly columns: NativeColumns
+/** What batches are received from, as the addon hands it out. */
+export interface NativeSource {
   resume(): void
   pause(): void
   /** Inside the dispatcher: as `pause`, but without the system call when `resume` follows before it returns. */
   hold(): void
   receive(): number
   finish(): void
-  take(row: number, replacement: number): number
   parseFrames(block: ArrayBuffer, backend?: string): number
   parsePackets(block: ArrayBuffer, backend?: string): number
   explainFrame(row: number): NativeProblem | undefined
   explainPacket(row: number): NativeProblem | undefined
   missing(): number
   shed(keep: number): number
+  setRef(keepAlive: boolean): void
+  hasRef(): boolean
+  /** On a shared pool: `wake` is called when `fed` has something to fetch. */
+  listen(wake: () => void): void
+  /** On a shared pool: whether there is a slot to receive into now; otherwise it comes. `consumed`: keeps the loop alive. */
+  wait(consumed: boolean): boolean
+  /** On a shared pool: posts what came; whether the wait is over. */
+  fed(): boolean
+  /** Gives up the lease to read, and returns the id to attach with. */
+  share(): string
+  /** Takes the lease, unless it is here. */
+  lease(): void
+  close(): void
+}
+
+/** A bound socket as the addon hands it out. */
+export interface NativeUdp extends NativeSource {
+  readonly family: 4 | 6
+  readonly timestamps: boolean
+  readonly publicBlock: ArrayBuffer
+  readonly privateBlock: ArrayBuffer
+  readonly columns: NativeColumns
+  take(row: number, replacement: number): number
   source(row: number): NativeAddress
   send(bytes: Uint8Array, port: number, address: string | undefined, segment?: number): boolean
   sendSlot(slot: number, length: number, port: number, address: string | undefined): number
@@ -265,23 +282,10 @@ export interface NativeUdp {
   setMulticastInterface(iface: string): void
   bufferSizes(): { readonly recv: NativeBufferSize; readonly send: NativeBufferSize }
   metrics(): Record<string, number>
-  setRef(keepAlive: boolean): void
-  hasRef(): boolean
-  /** On a shared pool: `wake` is called when `fed` has something to fetch. */
-  listen(wake: () => void): void
-  /** On a shared pool: whether there is a slot to receive into now; otherwise it comes. `consumed`: keeps the loop alive. */
-  wait(consumed: boolean): boolean
-  /** On a shared pool: posts what came; whether the wait is over. */
-  fed(): boolean
   /** On a shared pool: the slot of a row; undefined when user code has moved its memory. */
   memory(row: number): ArrayBuffer | undefined
   /** On a shared pool: takes the slot of a row out of use when its memory was moved; whether it was. */
   lose(row: number): boolean
-  /** Gives up the lease to read, and returns the id to attach with. */
-  share(): string
-  /** Takes the lease, unless it is here. */
-  lease(): void
-  close(): void
 }
 
 /** What the addon tells a socket's dispatcher. */

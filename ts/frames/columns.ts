@@ -1,6 +1,6 @@
 import { outOfRange, WraithError, wrapNative } from '../errors.js'
-import { type Batch, rowsOf } from '../udp/batch.js'
-import { noSuchRow } from '../udp/rows.js'
+import { type Batch, rowsOf } from '../receive/batch.js'
+import { noSuchRow } from '../receive/rows.js'
 import { wholeNumber } from '../validate.js'
 import { parsers } from './backend.js'
 import type { SimdBackendName } from './names.js'

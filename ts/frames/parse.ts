@@ -1,6 +1,6 @@
 import { isUnstable } from '../bytes.js'
 import { invalidType, outOfRange, WraithError } from '../errors.js'
-import { type Batch, isBatch } from '../udp/batch.js'
+import { type Batch, isBatch } from '../receive/batch.js'
 import { backendOf, type ParseOptions } from './backend.js'
 import { FrameColumns, isFrameColumns } from './frame-columns.js'
 import { isPacketColumns, PacketColumns } from './packet-columns.js'

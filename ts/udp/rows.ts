@@ -1,16 +1,15 @@
 import { type Bytes, bytesOver } from '../bytes.js'
-import { outOfRange, WraithError } from '../errors.js'
+import { WraithError } from '../errors.js'
 import { keepHere } from '../exported.js'
 import { parsers } from '../frames/backend.js'
 import type { NativeProblem, NativeUdp } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
 import type { PooledBuffer } from '../pool/guard.js'
+import { type Rows, TAKEN, takenRow } from '../receive/rows.js'
 import { type Peer, Peers } from './peers.js'
-import { SlotViews, TAKEN } from './slot-views.js'
+import { SlotViews } from './slot-views.js'
 
-/** Bit of the flags column: the packet was larger than its slot. */
-export const TRUNCATED = 1
 /** Views that are kept; with all of them in use, about 400 KiB of heap. */
 const VIEW_BITS = 12
 const VIEWS = 1 << VIEW_BITS
@@ -22,7 +21,7 @@ const NOWHERE = 0xffff_ffff
  * the user's to read, the private one decides which bytes `bytes(i)` shows, so that scribbling on a column misleads
  * nobody but the one who does it.
  */
-export class Rows {
+export class UdpRows implements Rows {
   readonly timestamps: BigUint64Array
   readonly timestampsMs: Float64Array
   readonly offsets: Uint32Array
@@ -73,7 +72,13 @@ export class Rows {
     this.#memory = pool.slots.shared ? new ArrayBuffer(0) : pool.slots.memory
   }
 
-  /** A batch of `count` rows has arrived. */
+  get queues(): Uint32Array {
+    throw new WraithError(
+      'WRAITH_ERR_UNSUPPORTED',
+      'the packets of a UDP socket do not tell through which queue they came. Use an XdpSocket.',
+    )
+  }
+
   begin(count: number): void {
     this.epoch++
     this.open = true
@@ -85,7 +90,6 @@ export class Rows {
       this.#memory = this.#pool.slots.memory
   }
 
-  /** The batch ends for JavaScript; native has to be told separately. */
   end(): void {
     if (!this.open) return
     this.open = false
@@ -95,7 +99,6 @@ export class Rows {
     if (moved > 0) this.#pool.slots.movedAway(moved)
   }
 
-  /** The memory that offsets count in. */
   get view(): DataView {
     if (this.#apart !== undefined) throw noView()
     if (this.#dataView?.buffer !== this.#memory || this.#memory.byteLength === 0) {
@@ -108,7 +111,7 @@ export class Rows {
   bytes(row: number): Bytes {
     const length = this.#sizes[row] as number
     const offset = this.#starts[row] as number
-    if (this.#slots[row] === TAKEN) throw taken(row, 'Read it through its guard.')
+    if (this.#slots[row] === TAKEN) throw takenRow(row, 'Read it through its guard.')
     if (this.#apart !== undefined && !this.#pool.slots.debug) return this.#apart.bytes(row, length)
     const place = placeOf(offset, length)
     const cached = this.#views[place]
@@ -120,7 +123,6 @@ export class Rows {
     return this.#peers.at(row)
   }
 
-  /** Bytes that the sender sent, more than `bytes(row).length` when the row is truncated. */
   wireLength(row: number): number {
     return this.#wire[row] as number
   }
@@ -129,10 +131,7 @@ export class Rows {
     return this.#slots[row] === TAKEN
   }
 
-  /**
-   * Parses all rows into a block of columns; how many are good. Native goes by its own list of slots. In debug mode the rows
-   * are the copies that the batch lies on.
-   */
+  /** Native goes by its own list of slots. In debug mode the rows are the copies that the batch lies on. */
   parse(
     parse: 'parseFrames' | 'parsePackets',
     block: ArrayBuffer,
@@ -155,7 +154,6 @@ export class Rows {
     return parsers()[parse](copies, starts.subarray(0, count), this.#sizes.slice(0, count), block, backend)
   }
 
-  /** What is wrong with a row, as one of the kind that `explain` is for. */
   explain(explain: 'explainFrame' | 'explainPacket', row: number): NativeProblem | undefined {
     if (!this.#pool.slots.debug) return this.#native[explain](row)
     return parsers()[explain](this.#copies(), this.#starts[row] as number, this.#sizes[row] as number)
@@ -174,7 +172,7 @@ export class Rows {
   }
 
   take(row: number): PooledBuffer {
-    if (this.#slots[row] === TAKEN) throw taken(row, 'Take a row once.')
+    if (this.#slots[row] === TAKEN) throw takenRow(row, 'Take a row once.')
     const { slots } = this.#pool
     // Throws when user code has moved its memory: then the slot is not to be had.
     if (this.#apart !== undefined) this.#apart.memory(row)
@@ -231,13 +229,4 @@ function noView(): WraithError {
     'WRAITH_ERR_UNSUPPORTED',
     'the packets of a shared pool do not lie in one ArrayBuffer, so there is no view over all of them. Use bytes(i).',
   )
-}
-
-function taken(row: number, advice: string): WraithError {
-  return new WraithError('WRAITH_ERR_STALE_BATCH', `row ${row} was taken. ${advice}`)
-}
-
-/** A row number that the batch does not have. */
-export function noSuchRow(row: unknown, length: number): WraithError {
-  return outOfRange('i', row, length === 0 ? 'nothing: the batch is empty' : `a row from 0 to ${length - 1}`)
 }

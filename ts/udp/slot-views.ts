@@ -2,9 +2,7 @@ import { type Bytes, bytesOver } from '../bytes.js'
 import { fromNative } from '../errors.js'
 import type { NativeUdp } from '../native.js'
 import { lostMemory } from '../pool/guard.js'
-
-/** In the private slot column: this row was taken out of the batch. */
-export const TAKEN = 0xffff_ffff
+import { TAKEN } from '../receive/rows.js'
 
 /**
  * The rows of a socket on a shared pool: each slot is an ArrayBuffer of its own, which native empties before the slot leaves

@@ -4,14 +4,23 @@ import { Events } from '../events.js'
 import type { NativeDispatch, NativeUdp } from '../native.js'
 import { type BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
 import type { PooledBuffer } from '../pool/guard.js'
+import type { Batch } from '../receive/batch.js'
+import {
+  BATCH,
+  type BatchHandler,
+  CLOSED,
+  DONE,
+  Reader,
+  STARVED,
+  socketClosed,
+  WRITABLE,
+} from '../receive/reader.js'
 import { callable, wholeNumber } from '../validate.js'
-import type { Batch } from './batch.js'
 import { attachNative, bindNative, ownPool, resolve, throwIfAborted } from './bind.js'
 import { SocketControls } from './controls.js'
 import { type CheckedReceive, checkAttachOptions, checkBindOptions } from './options.js'
 import type { Peer } from './peers.js'
-import { type BatchHandler, DONE, Reader, socketClosed } from './reader.js'
-import type { Rows } from './rows.js'
+import { UdpRows } from './rows.js'
 import { Sender } from './sender.js'
 import { checkToken, makeToken, type UdpSocketToken } from './token.js'
 import type { UdpAttachOptions, UdpInfo, UdpMetrics, UdpSocketOptions } from './types.js'
@@ -28,12 +37,6 @@ interface UdpEventMap {
 /** How a handle comes by its native half: `pool` is the id of the pool to receive into. */
 type Open = (pool: string, dispatch: NativeDispatch) => NativeUdp
 
-/** What native tells the dispatcher; `crates/wraith-node/src/udp/event_loop.rs` has the same numbers. */
-const BATCH = 0
-const WRITABLE = 1
-const STARVED = 2
-const CLOSED = 3
-
 /** The largest payload of a datagram: 65535 less the IPv4 and UDP headers, and the UDP header alone for IPv6. */
 const MAX_PAYLOAD = { 4: 65_507, 6: 65_527 } as const
 
@@ -49,7 +52,7 @@ export class UdpSocket extends SocketControls implements AsyncDisposable, Dispos
   readonly #pool: BufferPool
   readonly #internals: PoolInternals
   readonly #ownsPool: boolean
-  readonly #reader: Reader
+  readonly #reader: Reader<UdpRows>
   readonly #sender: Sender
   readonly #events = new Events<UdpEventMap>(['drain', 'error', 'close'])
   readonly #onAbort = (): void => void this.close()
@@ -76,10 +79,16 @@ export class UdpSocket extends SocketControls implements AsyncDisposable, Dispos
     this.#native = open(this.#internals.id, (kind, value) =>
       kind === BATCH ? this.#reader.onRows(value as number) : this.#dispatch(kind, value),
     )
-    const onBatch = (rows: Rows, count: number): void => {
-      if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
-    }
-    this.#reader = new Reader(this.#native, this.#internals, () => this.#label, onBatch)
+    this.#reader = new Reader({
+      native: this.#native,
+      pool: this.#internals,
+      rows: (short) => new UdpRows(this.#native, this.#internals, short),
+      name: () => this.#label,
+      resource: 'WRAITH_UDP',
+      onBatch: (rows, count) => {
+        if (options.onTruncated === 'warn' && !this.#warned) this.#warnTruncated(rows, count)
+      },
+    })
     this.#sender = new Sender(this.#native, this.#internals.slots, this.#native.family)
     this.#internals.attach(this.#reader)
     this.#label = `the UDP socket on ${text(this.address())}`
@@ -351,7 +360,7 @@ export class UdpSocket extends SocketControls implements AsyncDisposable, Dispos
     return fromNative(() => call(this.#native), option)
   }
 
-  #warnTruncated(rows: Rows, count: number): void {
+  #warnTruncated(rows: UdpRows, count: number): void {
     const size = rows.largest(count)
     if (size <= this.#pool.bufferSize) return
     this.#warned = true

@@ -94,7 +94,7 @@ codes! {
         "Stop the first consumer before starting another.";
     SocketClosed = "WRAITH_ERR_SOCKET_CLOSED",
         "The socket was closed.",
-        "Bind a new socket.";
+        "Open a new one.";
     AddressInUse = "WRAITH_ERR_ADDRESS_IN_USE",
         "Another socket is bound to this address and port.",
         "Choose another port, or set reusePort on every socket that shares it.";

@@ -2,7 +2,7 @@
 import type { Bytes } from '../bytes.js'
 import { fromNative, WraithError } from '../errors.js'
 import type { PooledBuffer } from '../pool/guard.js'
-import type { Peer } from './peers.js'
+import type { Peer } from '../udp/peers.js'
 import { noSuchRow, type Rows, TRUNCATED } from './rows.js'
 
 /** Whether a value is a batch, whatever its prototype says. */
@@ -64,6 +64,15 @@ export class Batch implements Disposable {
   }
 
   /**
+   * The receive queue of the network interface that each packet came through.
+   *
+   * @throws WRAITH_ERR_UNSUPPORTED: packets of a {@link UdpSocket} do not tell
+   */
+  get queues(): Uint32Array {
+    return this.#live().queues
+  }
+
+  /**
    * The memory that the packets lie in, to read fields without a view per packet:
    * `batch.view.getUint16(batch.offsets[i])`.
    *
@@ -78,7 +87,11 @@ export class Batch implements Disposable {
     return this.#row(i).bytes(i)
   }
 
-  /** Who sent a packet: a frozen object, the same one for every packet of that peer while it is in the cache. */
+  /**
+   * Who sent a packet: a frozen object, the same one for every packet of that peer while it is in the cache.
+   *
+   * @throws WRAITH_ERR_UNSUPPORTED: the frames of an {@link XdpSocket} say it themselves
+   */
   peer(i: number): Peer {
     return this.#row(i).peer(i)
   }
@@ -100,7 +113,8 @@ export class Batch implements Disposable {
 
   /**
    * Moves a packet's slot out of the batch into a guard that outlives it; its `length` is the packet's. Nothing is
-   * copied. The row is no part of the batch any more. On a shared pool the guard's `transfer()` hands the packet on to another
+   * copied, but for a frame of an {@link XdpSocket}, which moves to the front of its slot; and views of its batch are empty
+   * then: call `bytes(i)` again. The row is no part of the batch any more. On a shared pool the guard's `transfer()` hands the packet on to another
    * thread.
    *
    * @throws WRAITH_ERR_STALE_BATCH, WRAITH_ERR_OUT_OF_RANGE

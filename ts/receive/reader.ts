@@ -1,14 +1,20 @@
 import { AsyncResource } from 'node:async_hooks'
 
 import { fromNative, WraithError, wrapNative } from '../errors.js'
-import type { NativeUdp } from '../native.js'
+import type { NativeSource } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import type { Source } from '../pool/source.js'
 import { Batch } from './batch.js'
-import { Rows } from './rows.js'
+import type { Rows } from './rows.js'
 
 /** What `consume` calls with each batch; a promise keeps the batch until it settles. */
 export type BatchHandler = (batch: Batch) => unknown
+
+/** What native tells a source's dispatcher; `crates/wraith-node/src/event_loop.rs` has the same numbers. */
+export const BATCH = 0
+export const WRITABLE = 1
+export const STARVED = 2
+export const CLOSED = 3
 
 /**
  * Answers to native: the batch is over; or the consumer still has it, or has ended it, and what is watched is as this
@@ -32,16 +38,30 @@ interface IteratorConsumer {
   waiting: ((batch: Batch | undefined) => void) | undefined
 }
 
+/** What a {@link Reader} reads from. */
+export interface ReaderSetup<R extends Rows> {
+  readonly native: NativeSource
+  readonly pool: PoolInternals
+  /** `short` is to be called when a taken row has left the source one slot short. */
+  readonly rows: (short: () => void) => R
+  /** For messages of the pool. */
+  readonly name: () => string
+  /** The type of the async resource that handlers run in. */
+  readonly resource: string
+  readonly onBatch?: (rows: R, count: number) => void
+}
+
 /**
- * Hands batches of one socket to one consumer at a time, and decides when the socket is watched: never without a
+ * Hands batches of one source to one consumer at a time, and decides when the source is watched: never without a
  * consumer, without slots, or while a batch is out.
  */
-export class Reader implements Source {
-  readonly #native: NativeUdp
+export class Reader<R extends Rows = Rows> implements Source {
+  readonly #native: NativeSource
   readonly #pool: PoolInternals
-  readonly #rows: Rows
+  readonly #rows: R
   readonly #name: () => string
-  readonly #onBatch: (batch: Rows, count: number) => void
+  readonly #resource: string
+  readonly #onBatch: ((rows: R, count: number) => void) | undefined
   readonly #endNow = (): void => this.#end()
   #consumer: HandlerConsumer | IteratorConsumer | undefined
   /** A consumer's promise, or an iterator's body, holds the batch. */
@@ -52,16 +72,12 @@ export class Reader implements Source {
   #starved = false
   #closed = false
 
-  constructor(
-    native: NativeUdp,
-    pool: PoolInternals,
-    name: () => string,
-    onBatch: (rows: Rows, count: number) => void,
-  ) {
+  constructor({ native, pool, rows, name, resource, onBatch }: ReaderSetup<R>) {
     this.#native = native
     this.#pool = pool
-    this.#rows = new Rows(native, pool, () => this.#short())
+    this.#rows = rows(() => this.#short())
     this.#name = name
+    this.#resource = resource
     this.#onBatch = onBatch
     if (pool.slots.shared) fromNative(() => native.listen(() => this.#delivered()))
   }
@@ -78,7 +94,7 @@ export class Reader implements Source {
   consume(handler: BatchHandler): void {
     this.#claim()
     // The handler runs in the async context of this call, like a listener of an emitter that was made here.
-    this.#consumer = { kind: 'handler', handler, resource: new AsyncResource('WRAITH_UDP') }
+    this.#consumer = { kind: 'handler', handler, resource: new AsyncResource(this.#resource) }
     this.#watch()
   }
 
@@ -329,7 +345,7 @@ export class Reader implements Source {
 
   #open(count: number): Batch {
     this.#rows.begin(count)
-    this.#onBatch(this.#rows, count)
+    this.#onBatch?.(this.#rows, count)
     return new Batch(this.#rows, count, this.#endNow)
   }
 
@@ -354,5 +370,5 @@ function busy(): WraithError {
 
 /** A socket that was closed. */
 export function socketClosed(): WraithError {
-  return new WraithError('WRAITH_ERR_SOCKET_CLOSED', 'the socket is closed. Bind a new socket.')
+  return new WraithError('WRAITH_ERR_SOCKET_CLOSED', 'the socket is closed. Open a new one.')
 }
