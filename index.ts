@@ -54,3 +54,14 @@ export type {
   UdpMetrics,
   UdpSocketOptions,
 } from './ts/udp/types.js'
+export type {
+  XdpAddresses,
+  XdpCapability,
+  XdpFilter,
+  XdpFilterRules,
+  XdpFinding,
+  XdpMatch,
+  XdpPorts,
+  XdpProbe,
+  XdpVerdict,
+} from './ts/xdp/types.js'

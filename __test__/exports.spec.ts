@@ -73,6 +73,15 @@ const TYPES = [
   'UdpSocketToken',
   'WraithErrorCode',
   'WraithErrorDetails',
+  'XdpAddresses',
+  'XdpCapability',
+  'XdpFilter',
+  'XdpFilterRules',
+  'XdpFinding',
+  'XdpMatch',
+  'XdpPorts',
+  'XdpProbe',
+  'XdpVerdict',
 ]
 
 const declarations = readFileSync(new URL('../dist/index.d.ts', import.meta.url), 'utf8')

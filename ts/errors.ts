@@ -73,21 +73,25 @@ export function outOfRange(option: string, given: unknown, allowed: string, advi
   )
 }
 
-/** Runs a call into the addon and turns what it throws into a {@link WraithError}. */
-export function fromNative<T>(call: () => T, option?: string): T {
+/** Runs a call into the addon and turns what it throws into a {@link WraithError}, its message reworded if need be. */
+export function fromNative<T>(call: () => T, option?: string, reword?: (message: string) => string): T {
   try {
     return call()
   } catch (thrown) {
-    throw wrapNative(thrown, option)
+    throw wrapNative(thrown, option, reword)
   }
 }
 
 /** The addon's error as a {@link WraithError}; anything else is returned as it is. */
-export function wrapNative(thrown: unknown, option?: string): unknown {
+export function wrapNative(
+  thrown: unknown,
+  option?: string,
+  reword: (message: string) => string = (message) => message,
+): unknown {
   if (!(thrown instanceof Error) || thrown instanceof WraithError) return thrown
   const { code, errno, syscall } = thrown as Error & WraithErrorDetails & { code?: unknown }
   if (typeof code !== 'string' || !code.startsWith('WRAITH_ERR_')) return thrown
-  const error = new WraithError(code as WraithErrorCode, thrown.message, {
+  const error = new WraithError(code as WraithErrorCode, reword(thrown.message), {
     ...(option === undefined ? {} : { option }),
     ...(errno === undefined ? {} : { errno }),
     ...(syscall === undefined ? {} : { syscall }),

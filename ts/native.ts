@@ -1,6 +1,9 @@
 import { createRequire } from 'node:module'
 
 import { WraithError } from './errors.js'
+import type { NativeXdpFilter, NativeXdpFilterTest, NativeXdpProbe } from './xdp/native.js'
+
+export type { NativeXdpFilter, NativeXdpFilterTest, NativeXdpMatch } from './xdp/native.js'
 
 /** The outcome of asking the kernel for something that it may refuse. */
 export interface Granted {
@@ -299,6 +302,9 @@ export interface Native {
   bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
   createParsers(): NativeParsers
   attachUdp(options: NativeUdpAttachOptions, dispatch: NativeDispatch): NativeUdp
+  checkXdpPrefix(text: string): void
+  createXdpFilterTest(filter: NativeXdpFilter): NativeXdpFilterTest
+  probeXdp(interfaceName: string): NativeXdpProbe
 }
 
 function load(): Native {

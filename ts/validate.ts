@@ -1,7 +1,15 @@
 import { invalidType, outOfRange, show, WraithError } from './errors.js'
 
-/** Refuses anything but an object, and names that the call does not know, with the nearest one that it does. */
-export function checkOptions<T extends object>(call: string, options: T, known: readonly string[]): T {
+/**
+ * Refuses anything but an object, and names that the call does not know, with the nearest one that it does. `prefix` comes before the name
+ * in the error's `option`: `filter.`.
+ */
+export function checkOptions<T extends object>(
+  call: string,
+  options: T,
+  known: readonly string[],
+  prefix = '',
+): T {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw invalidType(`${call} options`, options, 'an object')
   }
@@ -10,9 +18,9 @@ export function checkOptions<T extends object>(call: string, options: T, known: 
     const near = nearest(name, known)
     throw new WraithError(
       'WRAITH_ERR_UNKNOWN_OPTION',
-      `${call} has no option ${show(name)}; it has ${known.join(', ')}. ` +
+      `${call} has no option ${show(prefix + name)}; it has ${known.join(', ')}. ` +
         (near === undefined ? 'Remove the option.' : `Did you mean ${near}?`),
-      { option: name },
+      { option: prefix + name },
     )
   }
   return options

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { type Namespace, namespaceTest } from '../support/udp-netns.js'
+import type { Namespace } from '../support/netns.js'
+import { namespaceTest } from '../support/udp-netns.js'
 
 // A wire that is as good as cut: one packet gets through, the next in some seconds. A small send buffer is full at
 // once and stays so until open() makes the wire a fast one.

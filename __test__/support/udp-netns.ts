@@ -1,29 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { test } from 'vitest'
-import { type RunOptions, resultOf } from './udp-process.js'
-
-/** A network namespace of the test's own: its interfaces, addresses and queues are nobody else's. */
-export interface Namespace {
-  /** Runs `ip …` or `tc …` inside. */
-  run(command: string): void
-  /** Runs a module inside and returns the last thing that it printed. */
-  resultOf<T>(source: string, options?: RunOptions): Promise<T>
-}
-
-const NOTHING_MISSING = undefined
-
-/** What this machine lacks for namespaces, or nothing. */
-function missing(): string | undefined {
-  if (process.getuid?.() !== 0) return 'network namespaces need root: run the suite as root'
-  try {
-    execFileSync('ip', ['-Version'], { stdio: 'ignore' })
-    execFileSync('tc', ['-Version'], { stdio: 'ignore' })
-    return NOTHING_MISSING
-  } catch {
-    return 'ip and tc are missing: apt-get install iproute2'
-  }
-}
+import { missingForNamespaces, Namespace } from './netns.js'
 
 /** A test inside of a network namespace. Without the right to make one it is skipped, and says why. */
 export function namespaceTest(
@@ -32,28 +8,14 @@ export function namespaceTest(
   run: (namespace: Namespace) => Promise<void>,
 ): void {
   test(name, async (context) => {
-    const reason = missing()
+    const reason = missingForNamespaces()
     if (reason !== undefined) {
       console.warn(`${name}: ${reason}`)
       context.skip(reason)
     }
-    const id = `wraith-${randomBytes(4).toString('hex')}`
-    const inside = (command: string): void => {
-      const [program, ...args] = command.split(' ')
-      execFileSync('ip', ['netns', 'exec', id, program as string, ...args], { stdio: 'pipe' })
-    }
-    execFileSync('ip', ['netns', 'add', id])
-    try {
-      inside('ip link set lo up')
-      for (const command of setup) inside(command)
-      await run({
-        run: inside,
-        resultOf: (source, options = {}) =>
-          resultOf(source, { ...options, through: ['ip', 'netns', 'exec', id] }),
-      })
-    } finally {
-      execFileSync('ip', ['netns', 'del', id])
-    }
+    using namespace = new Namespace()
+    for (const command of setup) namespace.run(command)
+    await run(namespace)
   })
 }
 

@@ -10,6 +10,7 @@ const packageUrl = ${JSON.stringify(packageUrl)}
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Worker } from 'node:worker_threads'
 const until = async (condition) => {
@@ -38,10 +39,17 @@ const startWorker = (source, workerData) => new Worker(\`(async () => {
   const { UdpSocket, BufferPool } = await import(\${JSON.stringify(packageUrl)})
   \${source}
 })()\`, { eval: true, execArgv: [], workerData })
+/** What the test tells this process, value by value. */
+const told = async function* () {
+  for await (const line of createInterface({ input: process.stdin })) yield JSON.parse(line)
+}
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\\n')
 `
 
-const withPackage = `import { UdpSocket, BufferPool } from ${JSON.stringify(packageUrl)}`
+const withPackage = `
+import * as wraith from ${JSON.stringify(packageUrl)}
+const { UdpSocket, XdpSocket, BufferPool } = wraith
+`
 
 export interface Ended {
   readonly code: number | null
@@ -62,26 +70,22 @@ export interface RunOptions extends Pick<SpawnOptions, 'uid' | 'gid' | 'env'> {
   readonly timeoutMs?: number
 }
 
+/** The command that runs a module, and the options of its process. */
+export function commandOf(
+  source: string,
+  { through = [], node = process.execPath, nodeArgs = [], bare = false, timeoutMs: _, ...rest }: RunOptions,
+) {
+  const module = (bare ? '' : withPackage) + tools + source
+  const own = [node, '--expose-gc', ...nodeArgs, '--input-type=module', '--eval', module]
+  return { command: [...through, ...own], rest }
+}
+
 /** Runs a module in a Node.js process of its own, until that ends by itself. */
 export async function runModule(source: string, options: RunOptions = {}): Promise<Ended> {
-  const {
-    through = [],
-    node = process.execPath,
-    nodeArgs = [],
-    bare = false,
-    timeoutMs = 30_000,
-    ...rest
-  } = options
-  const [command, ...args] = [
-    ...through,
-    node,
-    '--expose-gc',
-    ...nodeArgs,
-    '--input-type=module',
-    '--eval',
-    (bare ? '' : withPackage) + tools + source,
-  ]
-  const child = spawn(command as string, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest })
+  const { timeoutMs = 30_000 } = options
+  const { command, rest } = commandOf(source, options)
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text

@@ -18,6 +18,9 @@ export declare function attachUdp(options: UdpAttachOptions, dispatch: (kind: nu
 /** Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it. */
 export declare function bindUdp(options: UdpBindOptions, dispatch: (kind: number, value: number | Error) => number): object
 
+/** Whether a text is an address or a prefix that a filter can have. */
+export declare function checkXdpPrefix(text: string): void
+
 /** The functions that parse and build frames and packets in memory of the caller's. */
 export declare function createParsers(): object
 
@@ -29,6 +32,12 @@ export declare function createPool(bufferSize: number, capacity: number, mlock: 
  * `events`; it must hold weakly what holds the returned object.
  */
 export declare function createSharedPool(options: SharedPoolOptions, wake: () => void): object
+
+/** Loads the program of a filter: an object with `takes(frame)`, which says whether the socket gets the frame. */
+export declare function createXdpFilterTest(filter: XdpFilterOptions): object
+
+/** What opening an interface with AF_XDP would come to. */
+export declare function probeXdp(interface: string): object
 
 /** What `createSharedPool` is asked for. */
 export interface SharedPoolOptions {
@@ -90,4 +99,34 @@ export interface UdpBindOptions {
   dropTruncated: boolean
   /** recvmsg one by one instead of recvmmsg. */
   portable: boolean
+}
+
+/** Which frames go to the socket. */
+export interface XdpFilterOptions {
+  /** `all`, `none` or `matching`. */
+  select: string
+  /** What `matching` selects. */
+  rules: XdpMatchOptions
+  /** What stays with the kernel though selected. */
+  except: XdpMatchOptions
+  /** Keep for the kernel what a machine needs to stay reachable. */
+  keepManagement: boolean
+}
+
+/** A set of frames; an empty list says nothing. */
+export interface XdpMatchOptions {
+  /** UDP ports of the destination. */
+  udpDst: Array<number>
+  /** UDP ports of the source. */
+  udpSrc: Array<number>
+  /** TCP ports of the destination. */
+  tcpDst: Array<number>
+  /** TCP ports of the source. */
+  tcpSrc: Array<number>
+  /** Prefixes of the destination. */
+  addressesDst: Array<string>
+  /** Prefixes of the source. */
+  addressesSrc: Array<string>
+  /** EtherTypes. */
+  etherTypes: Array<number>
 }

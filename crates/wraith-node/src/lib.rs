@@ -20,15 +20,18 @@ mod udp;
 mod uv;
 mod views;
 mod waiting;
+mod xdp;
 
 use napi::bindgen_prelude::{Env, Unknown};
 use napi::{JsValue, Result};
 use napi_derive::napi;
 use wraith_transport::memory::MemoryOptions;
 use wraith_transport::udp::{Backend, Family, ReceiverOptions, UdpOptions, parse_address};
+use wraith_transport::xdp::Prefix;
 use wraith_transport::{Code, Error};
 
 use crate::raw::{Value, raise};
+pub use crate::xdp::filter::{XdpFilterOptions, XdpMatchOptions};
 
 /// A value that was made with raw calls, handed through napi-rs as it is.
 pub struct Made(Value);
@@ -217,4 +220,23 @@ pub fn attach_udp(
     let UdpAttachOptions { id, pool, batch_size, drop_truncated, portable } = options;
     let receiver = receiver_options(batch_size, drop_truncated, portable);
     enter(&env, |env| udp::attach(env, &id, &pool, receiver, dispatch.raw()))
+}
+
+/// Whether a text is an address or a prefix that a filter can have.
+#[napi(catch_unwind)]
+pub fn check_xdp_prefix(env: Env, text: String) -> Result<()> {
+    let prefix: std::result::Result<Prefix, Error> = text.parse();
+    prefix.map(drop).map_err(|error| raise(env.raw(), &error))
+}
+
+/// Loads the program of a filter: an object with `takes(frame)`, which says whether the socket gets the frame.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn create_xdp_filter_test(env: Env, filter: XdpFilterOptions) -> Result<Made> {
+    enter(&env, |env| xdp::test_filter::create(env, &filter))
+}
+
+/// What opening an interface with AF_XDP would come to.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn probe_xdp(env: Env, interface: String) -> Result<Made> {
+    enter(&env, |env| xdp::probe::look(env, &interface))
 }
