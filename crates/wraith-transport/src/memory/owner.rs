@@ -69,6 +69,9 @@ impl Owner {
     /// A [`Buffer`](crate::Buffer). It hands out references to its bytes, so nobody else may take its
     /// slot: the public methods of the pool refuse this owner.
     pub(crate) const BUFFER: Owner = Owner(Owner::MASK - 1);
+    /// The largest number that [`Owner::new`] takes.
+    #[cfg_attr(loom, expect(dead_code, reason = "loom's build has no AF_XDP"))]
+    pub(crate) const LARGEST: u32 = Owner::BUFFER.0 - 1;
     const MASK: u32 = 0x00ff_ffff;
 
     /// An owner with this number: 1 to 16,777,213. `None` outside of that: 0 is [`Owner::NONE`], the largest

@@ -112,6 +112,12 @@ impl PoolCore {
         self.magazines.iter().map(|magazine| magazine.fill()).sum()
     }
 
+    /// Whether somebody waits for a slot to come home; a moment ago. Cost: a load.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.protocol.is_awaited()
+    }
+
     /// Takes a free slot, full of zeros unless its last holder opted out of clearing. `None`: there is none,
     /// the pool is closed, or `to` is [`State::Free`].
     #[inline]

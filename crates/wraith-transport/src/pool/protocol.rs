@@ -247,6 +247,12 @@ impl<F: FreeList> Protocol<F> {
         self.waiters.as_ref().map(Waiters::limit)
     }
 
+    /// Whether anybody waits; a moment ago.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.waiters.as_ref().is_some_and(Waiters::waiting)
+    }
+
     /// Enters a member; see [`Attachment`](super::Attachment). `None`: closed, or nobody may wait here.
     pub fn join(&self, owner: Owner, role: Role, notify: Arc<dyn Notify>) -> Option<MemberKey> {
         self.waiters.as_ref()?.join(owner, role, notify)

@@ -18,6 +18,7 @@ pub(super) const XDP_STATISTICS: i32 = 7;
 pub(super) const XDP_OPTIONS: i32 = 8;
 
 // linux/if_xdp.h: flags of bind(2).
+pub(super) const XDP_SHARED_UMEM: u16 = 1 << 0;
 pub(super) const XDP_COPY: u16 = 1 << 1;
 pub(super) const XDP_ZEROCOPY: u16 = 1 << 2;
 pub(super) const XDP_USE_NEED_WAKEUP: u16 = 1 << 3;

@@ -10,23 +10,27 @@ use super::explain::{refused, require_support};
 use super::filter::Filter;
 use super::info::XdpInfo;
 use super::interface::Interface;
-use super::options::{BusyPoll, Layout, Mode, XdpOptions};
-use super::queue;
+use super::layout::Layout;
+use super::options::{BusyPoll, Mode, XdpOptions};
+use super::queue::{self, Registration};
+use super::shared::{Seat, UmemPlan, XdpUmem};
 use super::socket::{QueueConfig, XdpSocket};
 use super::sys;
-use crate::Error;
+use crate::memory::Owner;
 use crate::pool::PoolCore;
+use crate::{Code, Error};
 
 /// An interface whose selected frames come to this process: the filter's program, and a socket on each queue.
 ///
-/// Each queue has a pool of its own, which is its UMEM, so that a queue can be given to a thread:
-/// [`XdpDevice::take_sockets`]. The program stays attached until the device and all its sockets are gone, and goes with the process
+/// Each queue has a socket, which can be given to a thread: [`XdpDevice::take_sockets`]. Its UMEM is a pool, of its own or of
+/// several sockets: [`UmemPlan`]. The program stays attached until the device and all its sockets are gone, and goes with the process
 /// however that ends.
 pub struct XdpDevice {
     // Sockets first: they leave their queues before the program goes.
     sockets: Vec<XdpSocket>,
     attachment: Arc<Attachment>,
     promiscuous: Option<OwnedFd>,
+    umem: Option<XdpUmem>,
     info: XdpInfo,
 }
 
@@ -42,6 +46,7 @@ impl XdpDevice {
     /// [`Code::AddressInUse`](crate::Code::AddressInUse): another program is attached, or another socket holds a queue.
     /// [`Code::MessageTooLarge`](crate::Code::MessageTooLarge): the MTU is larger than a frame.
     /// [`Code::NoMemory`](crate::Code::NoMemory): too little memory, or too little of it may be locked.
+    /// [`Code::SocketClosed`](crate::Code::SocketClosed): the UMEM is another device's, and none of its sockets is open.
     pub fn open(options: &XdpOptions) -> Result<XdpDevice, Error> {
         require_support()?;
         options.filter.check()?;
@@ -64,8 +69,18 @@ impl XdpDevice {
             (_, Attach::Generic) | (Mode::Copy | Mode::Generic, _) => abi::XDP_COPY,
             (Mode::Auto, _) => 0,
         };
-        let open = |&queue: &u32| open_queue(options, &interface, &layout, queue, bind_flags);
-        let mut sockets = layout.queues.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let umem = match &options.umem {
+            UmemPlan::PerQueue => None,
+            UmemPlan::PerDevice => Some(XdpUmem::new(make_core(options, &layout)?, layout.headroom)),
+            UmemPlan::Of(umem) => Some(umem.clone()),
+        };
+        if let UmemPlan::Of(umem) = &options.umem {
+            check_mode(umem, options.mode, attachment.attach())?;
+        }
+        let mut sockets = Vec::with_capacity(layout.queues.len());
+        for index in 0..layout.queues.len() {
+            sockets.push(open_queue(options, &interface, &layout, index, umem.as_ref(), bind_flags)?);
+        }
         for socket in sockets.iter_mut().filter(|socket| socket.ring_sizes().rx > 0) {
             socket.attach(&attachment)?;
         }
@@ -80,8 +95,9 @@ impl XdpDevice {
             program_id: attachment.program_id(),
             frames: layout.frames,
             fill_frames: layout.fill,
-            frame_size: options.frame_size,
-            headroom: options.headroom,
+            umem_frames: layout.umem_frames,
+            frame_size: layout.frame_size,
+            headroom: layout.headroom,
             rings: layout.rings,
             // There is at least one queue.
             memory: sockets[0].pool().slab().info().clone(),
@@ -89,7 +105,7 @@ impl XdpDevice {
             interface: interface.name,
             queues: layout.queues,
         };
-        Ok(XdpDevice { sockets, attachment, promiscuous, info })
+        Ok(XdpDevice { sockets, attachment, promiscuous, umem, info })
     }
 
     /// What was got. The filter and the program's number are those of now.
@@ -97,6 +113,12 @@ impl XdpDevice {
         let filter =
             self.attachment.filter().map_or_else(|| self.info.filter.clone(), |filter| filter.to_string());
         XdpInfo { filter, program_id: self.attachment.program_id(), ..self.info.clone() }
+    }
+
+    /// The UMEM of all queues, with which other devices can be opened ([`UmemPlan::Of`]) as long as a socket of it is open. `None`:
+    /// each queue has its own.
+    pub fn umem(&self) -> Option<XdpUmem> {
+        self.umem.clone()
     }
 
     /// The sockets that have not been taken, by queue.
@@ -134,26 +156,63 @@ impl XdpDevice {
     pub fn close(self) {}
 }
 
+/// The pool of one UMEM.
+fn make_core(options: &XdpOptions, layout: &Layout) -> Result<Arc<PoolCore>, Error> {
+    let (size, count) = (layout.frame_size as usize, layout.umem_frames);
+    match options.sharing {
+        None => PoolCore::new(size, count, &options.memory),
+        Some(sharing) => PoolCore::shared(size, count, &options.memory, sharing),
+    }
+}
+
+/// Sockets that share a UMEM are all zero-copy or all not; the first of them decided.
+fn check_mode(umem: &XdpUmem, mode: Mode, attach: Attach) -> Result<(), Error> {
+    let (is, other) = match umem.is_zero_copy() {
+        Some(true) if matches!(mode, Mode::Copy | Mode::Generic) || attach == Attach::Generic => {
+            ("zero-copy", "copy")
+        }
+        Some(false) if mode == Mode::ZeroCopy => ("copy", "zero-copy"),
+        _ => return Ok(()),
+    };
+    Err(Error::with_remedy(
+        Code::Unsupported,
+        format!("The UMEM is used in {is} mode, and {other} was asked for or is all that the driver can"),
+        "Open both devices in the same mode.",
+    ))
+}
+
+/// `index`: which of the queues that are bound.
 fn open_queue(
     options: &XdpOptions,
     interface: &Interface,
     layout: &Layout,
-    queue: u32,
+    index: usize,
+    umem: Option<&XdpUmem>,
     bind_flags: u16,
 ) -> Result<XdpSocket, Error> {
-    let core = PoolCore::new(options.frame_size as usize, layout.frames, &options.memory)?;
+    let queue = layout.queues[index];
+    let asked = options.owners.get(index).copied();
+    let seat = umem.map(|umem| umem.enter(asked)).transpose()?;
+    let core = match umem {
+        Some(umem) => Arc::clone(umem.pool()),
+        None => make_core(options, layout)?,
+    };
+    let registration = match umem {
+        Some(umem) if index > 0 || options.umem != UmemPlan::PerDevice => Registration::Of(umem),
+        _ => Registration::Own { headroom: layout.headroom, flags: bind_flags },
+    };
     let place = (interface.name.as_str(), interface.index, queue);
-    let (rings, zero_copy) = queue::open(core.slab(), options.headroom, layout.rings, place, bind_flags)?;
+    let (rings, zero_copy) = queue::open(core.slab(), registration, layout.rings, place)?;
     let config = QueueConfig {
         ifindex: interface.index,
         queue,
-        owner: options.owner,
+        owner: seat.as_ref().map_or(asked.unwrap_or(Owner::RUST), Seat::owner),
         rings: layout.rings,
         fill: layout.fill,
         batch_size: options.batch_size,
         busy_poll: options.busy_poll.is_some(),
     };
-    let socket = XdpSocket::new(core, rings, config, zero_copy)?;
+    let socket = XdpSocket::new(core, rings, config, zero_copy, seat)?;
     if let Some(busy) = options.busy_poll {
         set_busy_poll(socket.fd(), busy)?;
     }

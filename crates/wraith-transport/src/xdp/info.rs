@@ -34,13 +34,15 @@ pub struct XdpInfo {
     pub frames: u32,
     /// Of those, the ones that the kernel gets to receive into.
     pub fill_frames: u32,
+    /// Frames of the UMEM that a queue uses: its own, or that of several.
+    pub umem_frames: u32,
     /// Bytes of a frame.
     pub frame_size: u32,
     /// Bytes left free before each received frame, the kernel's 256 not counted.
     pub headroom: u32,
     /// Rings of each queue.
     pub rings: RingSizes,
-    /// The memory of each queue.
+    /// The memory of a UMEM.
     pub memory: MemoryInfo,
     /// The filter, for people.
     pub filter: String,

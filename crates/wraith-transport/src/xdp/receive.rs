@@ -2,7 +2,7 @@
 
 use super::socket::{CHUNK, XdpSocket, closed};
 use super::stats::XdpMetrics;
-use crate::memory::{Owner, State};
+use crate::memory::{Dirty, Owner, State};
 use crate::udp::Received;
 use crate::{Code, Error};
 
@@ -23,7 +23,8 @@ impl XdpSocket {
     /// Takes one batch of frames from the RX ring; no system call unless the kernel has to be woken, or polls with busy
     /// polling. A batch of at least one row is out until [`XdpSocket::finish`]. `more`: the batch is as large as batches get.
     ///
-    /// [`Received::Starved`]: the kernel has no frame to receive into and the pool has none either.
+    /// [`Received::Starved`]: the kernel has no frame to receive into and the pool has none either; see
+    /// [`XdpSocket::feed`].
     /// [`Received::Failed`] with [`Code::Internal`]: the last batch has not been finished, a descriptor of the kernel's cannot
     /// be right (its slot is left alone until the socket is closed); with [`Code::StaleBuffer`]: somebody else has taken
     /// a slot; with [`Code::SocketClosed`].
@@ -132,8 +133,8 @@ impl XdpSocket {
         }
     }
 
-    /// Ends the batch: slots that were neither taken nor sent go back to the kernel, uncleared. Does nothing without a
-    /// batch.
+    /// Ends the batch: slots that were neither taken nor sent go back to the kernel, uncleared, and home if it has as many as it
+    /// should already. Does nothing without a batch.
     pub fn finish(&mut self) {
         if self.rows.is_empty() {
             return;
@@ -143,8 +144,15 @@ impl XdpSocket {
         for index in 0..self.rows.len() {
             if self.lent[index] {
                 let slot = self.rows[index].slot;
-                match self.umem.core.exchange(slot, lent, posted) {
-                    Ok(_) => self.addresses.push(self.umem.address(slot)),
+                let wanted = self.wanted() > self.addresses.len() as u32;
+                let moved = if wanted {
+                    self.umem.core.exchange(slot, lent, posted).map(drop)
+                } else {
+                    self.umem.core.push(slot, lent, Dirty::All)
+                };
+                match moved {
+                    Ok(()) if wanted => self.addresses.push(self.umem.address(slot)),
+                    Ok(()) => {}
                     Err(error) => self.note_fault(error),
                 }
             }
@@ -159,6 +167,33 @@ impl XdpSocket {
             self.post_from(&mut *rings);
             self.rings = Some(rings);
         }
+    }
+
+    /// How many slots the kernel lacks for receiving; 0 once the socket is closed. Every receive fills that up from the pool
+    /// as far as it can.
+    pub fn wanted(&self) -> u32 {
+        let wanted = self.config.fill.saturating_sub(self.posted);
+        if self.rings.is_some() { wanted } else { 0 }
+    }
+
+    /// Gives the kernel one slot more to receive into: one that the caller holds as `from` says. `false`: it has as many as it should,
+    /// or the socket is closed, and the slot is still the caller's.
+    ///
+    /// For a socket that is starved in a shared pool, where those who wait get every slot that comes home: enter it among them
+    /// ([`PoolCore::attach_source`](crate::pool::PoolCore::attach_source), [`Attachment::wait`](crate::pool::Attachment::wait), as
+    /// often as [`XdpSocket::wanted`] says or less), and feed it what is delivered.
+    ///
+    /// # Errors
+    /// [`Code::StaleBuffer`]: the slot is not `from`'s. [`Code::Internal`]: there is no such slot. It has not been given then.
+    pub fn feed(&mut self, slot: u32, from: (State, Owner)) -> Result<bool, Error> {
+        if self.wanted() == 0 {
+            return Ok(false);
+        }
+        self.umem.core.exchange(slot, from, self.umem.posted())?;
+        self.addresses.clear();
+        self.addresses.push(self.umem.address(slot));
+        self.post();
+        Ok(true)
     }
 
     /// Gives the kernel slots of the pool until it has as many as it should, as far as the pool can.

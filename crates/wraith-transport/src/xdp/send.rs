@@ -1,5 +1,7 @@
 //! Sending frames: slots into the TX ring, kicks, and back.
 
+use std::sync::Arc;
+
 use super::abi::Descriptor;
 use super::explain::refused;
 use super::receive::Row;
@@ -17,7 +19,8 @@ pub struct SendFrame {
     pub offset: u32,
     /// How many bytes: at least 14, and to the slot's end at most.
     pub length: u32,
-    /// Who holds the slot now; it is the kernel's from then on and comes home by itself.
+    /// Who holds the slot now; it is the kernel's from then on and comes home by itself. Rows of another socket's batch go
+    /// through [`XdpSocket::forward_rows`].
     pub from: (State, Owner),
 }
 
@@ -42,7 +45,7 @@ impl XdpSocket {
         let room = self.room()?;
         let (mut queued, mut bytes) = (0, 0);
         for frame in frames.iter().take(room.min(self.descriptors.len())) {
-            match self.hand_over(frame) {
+            match self.hand_over(frame, self.umem.sending()) {
                 Ok(descriptor) => {
                     self.descriptors[queued] = descriptor;
                     queued += 1;
@@ -53,10 +56,7 @@ impl XdpSocket {
                 Err(_) => break,
             }
         }
-        if queued < frames.len() {
-            XdpMetrics::add(&self.metrics.send_would_block, 1);
-        }
-        self.submit(queued, bytes);
+        self.submit(frames.len(), queued, bytes);
         Ok(queued)
     }
 
@@ -69,29 +69,66 @@ impl XdpSocket {
     pub fn send_rows(&mut self, rows: &[usize]) -> Result<usize, Error> {
         self.reap();
         let room = self.room()?;
+        let mut descriptors = std::mem::take(&mut self.descriptors);
+        let taken = self.take_rows(rows, room, self.umem.sending(), &mut descriptors);
+        self.descriptors = descriptors;
+        let (queued, bytes) = taken?;
+        self.submit(rows.len(), queued, bytes);
+        Ok(queued)
+    }
+
+    /// As [`XdpSocket::send_rows`] through another socket of the same UMEM: another queue, or another interface. The accepted
+    /// slots are `Op` of `out`'s owner, whose kicks, errors and counters these are; once they are sent, `out` gives them to
+    /// its own kernel ring or brings them home.
+    ///
+    /// # Errors
+    /// As [`XdpSocket::send_rows`], and [`Code::ForeignBuffer`]: the sockets have different UMEMs.
+    pub fn forward_rows(&mut self, rows: &[usize], out: &mut XdpSocket) -> Result<usize, Error> {
+        if !Arc::ptr_eq(&self.umem.core, &out.umem.core) {
+            return Err(Error::with_remedy(
+                Code::ForeignBuffer,
+                format!("Queues {} and {} have different UMEMs", self.config.queue, out.config.queue),
+                "Open the devices with one UMEM (UmemPlan), or copy the frames.",
+            ));
+        }
+        out.reap();
+        let room = out.room()?;
+        let (queued, bytes) = self.take_rows(rows, room, out.umem.sending(), &mut out.descriptors)?;
+        out.submit(rows.len(), queued, bytes);
+        Ok(queued)
+    }
+
+    /// Makes descriptors of rows, whose slots become `to`'s: how many, and their bytes. Fails if the first cannot be taken.
+    fn take_rows(
+        &mut self,
+        rows: &[usize],
+        room: usize,
+        to: (State, Owner),
+        out: &mut [Descriptor],
+    ) -> Result<(usize, u64), Error> {
         let (mut queued, mut bytes) = (0, 0);
-        for &row in rows.iter().take(room.min(self.descriptors.len())) {
-            let frame = self.row_slot(row).map(|slot| {
-                let Row { offset, length, .. } = self.rows[row];
-                let offset = offset - self.umem.address(slot) as u32;
-                SendFrame { slot, offset, length, from: self.umem.lent() }
-            });
-            match frame.and_then(|frame| self.hand_over(&frame)) {
+        for (&row, place) in rows.iter().zip(out).take(room) {
+            match self.row_frame(row).and_then(|frame| self.hand_over(&frame, to)) {
                 Ok(descriptor) => {
                     self.lent[row] = false;
                     bytes += u64::from(descriptor.len);
-                    self.descriptors[queued] = descriptor;
+                    *place = descriptor;
                     queued += 1;
                 }
                 Err(error) if queued == 0 => return Err(error),
+                // The next call reports it.
                 Err(_) => break,
             }
         }
-        if queued < rows.len() {
-            XdpMetrics::add(&self.metrics.send_would_block, 1);
-        }
-        self.submit(queued, bytes);
-        Ok(queued)
+        Ok((queued, bytes))
+    }
+
+    /// A row of the batch, as a frame to send.
+    fn row_frame(&self, row: usize) -> Result<SendFrame, Error> {
+        let slot = self.row_slot(row)?;
+        let Row { offset, length, .. } = self.rows[row];
+        let offset = offset - self.umem.address(slot) as u32;
+        Ok(SendFrame { slot, offset, length, from: self.umem.lent() })
     }
 
     fn room(&mut self) -> Result<usize, Error> {
@@ -107,8 +144,8 @@ impl XdpSocket {
         Ok(rings.send_room().min(completions))
     }
 
-    /// The slot becomes the kernel's.
-    fn hand_over(&self, frame: &SendFrame) -> Result<Descriptor, Error> {
+    /// The slot becomes the kernel's, under the owner that sends it.
+    fn hand_over(&self, frame: &SendFrame, to: (State, Owner)) -> Result<Descriptor, Error> {
         let stride = self.umem.stride();
         if frame.length < SHORTEST || u64::from(frame.offset) + u64::from(frame.length) > u64::from(stride) {
             let what = format!(
@@ -117,12 +154,16 @@ impl XdpSocket {
             );
             return Err(Error::new(Code::OutOfRange, what));
         }
-        self.umem.core.exchange(frame.slot, frame.from, self.umem.sending())?;
+        self.umem.core.exchange(frame.slot, frame.from, to)?;
         let addr = self.umem.address(frame.slot) + u64::from(frame.offset);
         Ok(Descriptor { addr, len: frame.length, options: 0 })
     }
 
-    fn submit(&mut self, queued: usize, bytes: u64) {
+    /// Submits what was queued of what was asked for.
+    fn submit(&mut self, asked: usize, queued: usize, bytes: u64) {
+        if queued < asked {
+            XdpMetrics::add(&self.metrics.send_would_block, 1);
+        }
         let Some(rings) = &mut self.rings else { return };
         if queued == 0 {
             return;

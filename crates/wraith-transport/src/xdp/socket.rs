@@ -13,6 +13,7 @@ use super::attachment::Attachment;
 use super::queue;
 use super::receive::Row;
 use super::rings::{KernelRings, RingSizes, Rings};
+use super::shared::Seat;
 use super::stats::{KernelStatistics, XdpMetrics};
 use super::sys;
 use super::umem::Umem;
@@ -32,12 +33,18 @@ const REAPS: u32 = 20;
 /// → `Op` → `Posted` or home, each step an exchange in the pool's owner table under the socket's owner. Nobody else may
 /// use that owner in `Posted` and `Op`.
 ///
+/// In a pool that is shared, slots come home to those who wait first: what was sent goes to them unless the kernel has nothing to
+/// receive into. A socket does not wait by itself; one that is starved has its consumer wait for it, as
+/// [`XdpSocket::feed`] says.
+///
 /// Dropping it is [`XdpSocket::close`].
 pub struct XdpSocket {
     pub(super) umem: Umem,
     /// `None` once it is closed.
     pub(super) rings: Option<Box<dyn Rings>>,
     attachment: Option<Arc<Attachment>>,
+    /// Among the sockets of a shared UMEM, until its slots are home.
+    seat: Option<Seat>,
     pub(super) config: QueueConfig,
     zero_copy: bool,
     /// Slots that the kernel has to receive into.
@@ -73,6 +80,7 @@ impl XdpSocket {
         rings: KernelRings,
         config: QueueConfig,
         zero_copy: bool,
+        seat: Option<Seat>,
     ) -> Result<XdpSocket, Error> {
         let umem = Umem::new(core, config.owner)?;
         let batch = config.batch_size;
@@ -80,6 +88,7 @@ impl XdpSocket {
             umem,
             rings: Some(Box::new(rings)),
             attachment: None,
+            seat,
             zero_copy,
             posted: 0,
             sending: 0,
@@ -92,6 +101,9 @@ impl XdpSocket {
             config,
             not_sync: PhantomData,
         };
+        if let Some(seat) = &socket.seat {
+            seat.bound(socket.fd(), zero_copy);
+        }
         socket.refill();
         Ok(socket)
     }
@@ -119,7 +131,7 @@ impl XdpSocket {
         self.zero_copy
     }
 
-    /// The UMEM. Slots for sending come from here: [`PoolCore::pop`].
+    /// The UMEM, which other sockets may use as well. Slots for sending come from here: [`PoolCore::pop`].
     pub fn pool(&self) -> &Arc<PoolCore> {
         &self.umem.core
     }
@@ -207,6 +219,10 @@ impl XdpSocket {
         // Who had found the socket in its place before it was taken out may still be writing a frame. Closing the descriptor
         // waits for them, unless a child that is being spawned has it as well until it becomes another program.
         sys::wait_for_readers();
+        let seat = self.seat.take();
+        if let Some(seat) = &seat {
+            seat.unbound();
+        }
         drop(rings);
         self.umem.retire();
         (self.posted, self.sending) = (0, 0);
@@ -216,11 +232,13 @@ impl XdpSocket {
         } else {
             // Whatever the device still writes must not hit other memory.
             std::mem::forget(Arc::clone(self.umem.core.slab()));
+            // Nobody else may have the owner of slots that stay as they are.
+            std::mem::forget(seat);
         }
     }
 
-    /// Takes back the slots that were sent: those that the kernel lacks for receiving go there, the others home. Returns
-    /// how many.
+    /// Takes back the slots that were sent: those that the kernel lacks for receiving go there unless somebody waits for slots,
+    /// the others home. Returns how many.
     pub fn reap(&mut self) -> usize {
         let Some(mut rings) = self.rings.take() else { return 0 };
         let reaped = self.reap_from(&mut *rings);
@@ -246,7 +264,8 @@ impl XdpSocket {
                     ));
                     continue;
                 };
-                let wanted = self.posted + (self.addresses.len() as u32) < self.config.fill;
+                let posted = self.posted + self.addresses.len() as u32;
+                let wanted = posted < self.config.fill && (posted == 0 || !self.umem.core.is_awaited());
                 let moved = if wanted {
                     self.umem.core.exchange(slot, self.umem.sending(), self.umem.posted()).map(drop)
                 } else {

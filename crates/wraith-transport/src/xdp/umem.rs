@@ -92,7 +92,7 @@ impl Umem {
         Ok(slot)
     }
 
-    /// Moves every frame that the kernel had to `Retiring`: the socket is closed. Returns how many.
+    /// Moves every frame that the kernel had of this socket to `Retiring`: the socket is closed. Returns how many.
     pub(super) fn retire(&self) -> u32 {
         let mut retired = 0;
         for slot in 0..self.core.capacity() {

@@ -7,6 +7,7 @@
 
 mod filter_frames;
 mod filter_random;
+mod forward;
 mod frames;
 mod hostile;
 mod lifecycle;
@@ -16,4 +17,5 @@ mod queues;
 mod receive;
 mod refusals;
 mod send;
+mod shared;
 mod support;

@@ -1,8 +1,6 @@
 //! What is sent arrives at normal sockets, and the slots come back.
 
-use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wraith_transport::Code;
 use wraith_transport::memory::{Owner, State};
@@ -11,8 +9,8 @@ use wraith_transport::xdp::{Filter, Received, SendFrame, XdpDevice, XdpOptions, 
 
 use crate::frames::{MAC_A, V4, checksum, ethernet, udp};
 use crate::support::{
-    FAR, NEAR, close, collect, far, ip, linked, near, options, pattern, payload, privileged, send_patterns,
-    until, wait,
+    FAR, NEAR, close, collect, expect, far, ip, linked, near, options, pattern, payload, privileged,
+    row_bytes, send_patterns, until, wait,
 };
 
 const PORT: u16 = 6343;
@@ -39,15 +37,6 @@ fn filled(pool: &PoolCore, bytes: &[u8]) -> Option<SendFrame> {
     // SAFETY: the slot is this test's and is longer than any frame of it.
     unsafe { pool.slab().slot(slot).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     Some(SendFrame { slot, offset: 0, length: bytes.len() as u32, from: user() })
-}
-
-fn expect(server: &UdpSocket, numbers: std::ops::Range<usize>, len: usize) {
-    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    for number in numbers {
-        let mut data = vec![0; len + 1];
-        let got = server.recv(&mut data).unwrap();
-        assert_eq!(data[..got], pattern(number, len));
-    }
 }
 
 /// Sends numbered patterns, all of them, however often that takes.
@@ -142,12 +131,8 @@ fn received_frames_are_changed_where_they_lie_and_sent_back() {
                     }
                     other => panic!("{other:?}"),
                 };
-                for row in socket.rows() {
-                    let base = socket.pool().slab().base();
-                    // SAFETY: the row is lent to this test until it is sent, and nothing else refers to it.
-                    turn_round(unsafe {
-                        std::slice::from_raw_parts_mut(base.add(row.offset as usize), row.length as usize)
-                    });
+                for row in 0..rows {
+                    turn_round(row_bytes(socket, row));
                 }
                 let all: Vec<usize> = (0..rows).collect();
                 assert_eq!(socket.send_rows(&all).unwrap(), rows);

@@ -82,11 +82,50 @@ impl Far {
     }
 }
 
+/// The ends of a link: names, addresses, and the last bytes of the MAC addresses.
+struct Ends {
+    near: &'static str,
+    far: &'static str,
+    near4: &'static str,
+    far4: &'static str,
+    near6: &'static str,
+    far6: &'static str,
+    macs: [&'static str; 2],
+}
+
 /// Joins this thread's namespace (wraith0) to a new one (wraith1) by a veth pair of `queues` queues at both ends, and waits
 /// until packets go through.
 pub(crate) fn linked(queues: u32) -> Far {
+    let ends = Ends {
+        near: "wraith0",
+        far: "wraith1",
+        near4: NEAR,
+        far4: FAR,
+        near6: NEAR6,
+        far6: FAR6,
+        macs: ["0a", "0b"],
+    };
+    link(queues, &ends)
+}
+
+/// A second link, from wraith2 to wraith3 in another new namespace.
+pub(crate) fn linked_again(queues: u32) -> Far {
+    let ends = Ends {
+        near: "wraith2",
+        far: "wraith3",
+        near4: "198.51.100.1",
+        far4: "198.51.100.2",
+        near6: "2001:db8:1::1",
+        far6: "2001:db8:1::2",
+        macs: ["0c", "0d"],
+    };
+    link(queues, &ends)
+}
+
+fn link(queues: u32, ends: &Ends) -> Far {
+    let &Ends { near, far, near4, far4, near6, far6, macs: [near_mac, far_mac] } = ends;
     // SAFETY: takes and returns numbers only.
-    let near = unsafe { libc::gettid() };
+    let thread = unsafe { libc::gettid() };
     let (jobs, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
     thread::spawn(move || {
         // SAFETY: takes a number; changes this thread only.
@@ -95,35 +134,35 @@ pub(crate) fn linked(queues: u32) -> Far {
             job();
         }
     });
-    let far = Far { jobs };
-    far.run(move || {
+    let remote = Far { jobs };
+    remote.run(move || {
         ip("link set lo up");
         ip(&format!(
-            "link add wraith1 numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:0b type veth \
-             peer name wraith0 numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:0a"
+            "link add {far} numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:{far_mac} type veth \
+             peer name {near} numrxqueues {queues} numtxqueues {queues} address 02:00:00:00:00:{near_mac}"
         ));
-        ip(&format!("link set wraith0 netns {near}"));
-        ip(&format!("addr add {FAR}/24 dev wraith1"));
-        ip(&format!("addr add {FAR6}/64 dev wraith1 nodad"));
-        ip("link set wraith1 up");
+        ip(&format!("link set {near} netns {thread}"));
+        ip(&format!("addr add {far4}/24 dev {far}"));
+        ip(&format!("addr add {far6}/64 dev {far} nodad"));
+        ip(&format!("link set {far} up"));
     });
     ip("link set lo up");
-    ip(&format!("addr add {NEAR}/24 dev wraith0"));
-    ip(&format!("addr add {NEAR6}/64 dev wraith0 nodad"));
-    ip("link set wraith0 up");
-    let echo = far.udp(&format!("{FAR}:7"));
-    let probe = UdpSocket::bind((NEAR, 0)).unwrap();
+    ip(&format!("addr add {near4}/24 dev {near}"));
+    ip(&format!("addr add {near6}/64 dev {near} nodad"));
+    ip(&format!("link set {near} up"));
+    let echo = remote.udp(&format!("{far4}:7"));
+    let probe = UdpSocket::bind((near4, 0)).unwrap();
     probe.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     echo.set_nonblocking(true).unwrap();
     until("packets go through the new link", || {
         let mut bytes = [0; 8];
-        let _ = probe.send_to(b"up?", (FAR, 7));
+        let _ = probe.send_to(b"up?", (far4, 7));
         while let Ok((got, from)) = echo.recv_from(&mut bytes) {
             let _ = echo.send_to(&bytes[..got], from);
         }
         probe.recv(&mut bytes).is_ok()
     });
-    far
+    remote
 }
 
 /// Asks until the answer is yes.
@@ -218,18 +257,23 @@ pub(crate) fn far(port: u16) -> SocketAddr {
 }
 
 /// Closes a device and checks that every slot of every queue came home, cleared.
-pub(crate) fn close(mut device: XdpDevice) {
-    let sockets = device.take_sockets();
-    let pools: Vec<_> = sockets.iter().map(|socket| Arc::clone(socket.pool())).collect();
-    for mut socket in sockets {
-        let counters = socket.metrics().snapshot();
-        assert_eq!((counters.ownership_faults, counters.bad_descriptors), (0, 0));
-        socket.close();
+pub(crate) fn close(device: XdpDevice) {
+    close_all([device]);
+}
+
+/// Closes devices, which may share a UMEM, and then checks as [`close`] does.
+pub(crate) fn close_all(devices: impl IntoIterator<Item = XdpDevice>) {
+    let mut pools = Vec::new();
+    for mut device in devices {
+        for mut socket in device.take_sockets() {
+            let counters = socket.metrics().snapshot();
+            assert_eq!((counters.ownership_faults, counters.bad_descriptors), (0, 0));
+            pools.push(Arc::clone(socket.pool()));
+            socket.close();
+        }
+        device.close();
     }
-    device.close();
-    for pool in pools {
-        assert_all_home(&pool);
-    }
+    pools.iter().for_each(|pool| assert_all_home(pool));
 }
 
 pub(crate) fn assert_all_home(pool: &PoolCore) {
@@ -251,4 +295,22 @@ pub(crate) fn give_back(
     held: (wraith_transport::memory::State, wraith_transport::memory::Owner),
 ) {
     pool.push(slot, held, Dirty::All).unwrap();
+}
+
+/// Reads numbered patterns from a normal socket, in their order.
+pub(crate) fn expect(server: &UdpSocket, numbers: std::ops::Range<usize>, len: usize) {
+    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for number in numbers {
+        let mut data = vec![0; len + 1];
+        let got = server.recv(&mut data).unwrap();
+        assert_eq!(data[..got], pattern(number, len));
+    }
+}
+
+/// The bytes of a row of the batch that is out, to be changed.
+pub(crate) fn row_bytes(socket: &mut XdpSocket, row: usize) -> &mut [u8] {
+    let row = socket.rows()[row];
+    let base = socket.pool().slab().base();
+    // SAFETY: the row is lent to this test until the batch ends or it is sent, for both of which the socket is needed.
+    unsafe { std::slice::from_raw_parts_mut(base.add(row.offset as usize), row.length as usize) }
 }

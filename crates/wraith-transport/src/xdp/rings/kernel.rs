@@ -160,20 +160,27 @@ pub(crate) struct Refused {
 
 impl KernelRings {
     /// Makes a socket over a slab with rings of these sizes. It is not bound yet. The slab's stride is 2048 or 4096.
-    pub(crate) fn new(slab: Arc<Slab>, headroom: u32, sizes: RingSizes) -> Result<KernelRings, Refused> {
+    /// `headroom`: `None` when it will be bound to a socket that has registered the slab.
+    pub(crate) fn new(
+        slab: Arc<Slab>,
+        headroom: Option<u32>,
+        sizes: RingSizes,
+    ) -> Result<KernelRings, Refused> {
         let step = |step| move |errno| Refused { step, errno };
         let socket = sys::xdp_socket().map_err(step("socket"))?;
         let fd = socket.as_raw_fd();
-        let umem = abi::UmemReg {
-            addr: slab.base() as u64,
-            len: slab.len() as u64,
-            chunk_size: slab.stride() as u32,
-            headroom,
-            ..abi::UmemReg::default()
-        };
-        // SAFETY: the slab stays mapped while this value holds it, which is longer than the socket is open (the fields are
-        // dropped in their order); a slab hands out raw pointers only.
-        unsafe { sys::register_umem(fd, &umem) }.map_err(step("setsockopt XDP_UMEM_REG"))?;
+        if let Some(headroom) = headroom {
+            let umem = abi::UmemReg {
+                addr: slab.base() as u64,
+                len: slab.len() as u64,
+                chunk_size: slab.stride() as u32,
+                headroom,
+                ..abi::UmemReg::default()
+            };
+            // SAFETY: the slab stays mapped while this value holds it, which is longer than the socket is open (the fields
+            // are dropped in their order), and so does each socket that shares it; a slab hands out raw pointers only.
+            unsafe { sys::register_umem(fd, &umem) }.map_err(step("setsockopt XDP_UMEM_REG"))?;
+        }
         for (name, option, size) in [
             ("setsockopt XDP_UMEM_FILL_RING", abi::XDP_UMEM_FILL_RING, sizes.fill),
             ("setsockopt XDP_UMEM_COMPLETION_RING", abi::XDP_UMEM_COMPLETION_RING, sizes.completion),
@@ -202,15 +209,19 @@ impl KernelRings {
         })
     }
 
-    /// Binds the socket to a queue. `flags`: XDP_COPY and its like.
+    /// Binds the socket to a queue, with its own UMEM. `flags`: XDP_COPY and its like.
     pub(crate) fn bind(&self, ifindex: u32, queue: u32, flags: u16) -> Result<(), Errno> {
-        let address = abi::SockaddrXdp {
-            family: abi::AF_XDP as u16,
-            flags,
-            ifindex,
-            queue_id: queue,
-            shared_umem_fd: 0,
-        };
+        self.bind_as(ifindex, queue, flags, 0)
+    }
+
+    /// Binds the socket to a queue, with the UMEM of a bound one and in the same mode.
+    pub(crate) fn bind_to(&self, ifindex: u32, queue: u32, other: RawFd) -> Result<(), Errno> {
+        self.bind_as(ifindex, queue, abi::XDP_SHARED_UMEM, other as u32)
+    }
+
+    fn bind_as(&self, ifindex: u32, queue: u32, flags: u16, shared_umem_fd: u32) -> Result<(), Errno> {
+        let address =
+            abi::SockaddrXdp { family: abi::AF_XDP as u16, flags, ifindex, queue_id: queue, shared_umem_fd };
         sys::bind(self.fd.as_raw_fd(), &address)
     }
 
