@@ -54,14 +54,27 @@ export type {
   UdpMetrics,
   UdpSocketOptions,
 } from './ts/udp/types.js'
+export { type XdpSendOptions, XdpSocket } from './ts/xdp/socket.js'
+export type {
+  XdpAttachOptions,
+  XdpBusyPoll,
+  XdpInfo,
+  XdpQueuesOptions,
+  XdpSocketOptions,
+} from './ts/xdp/socket-types.js'
+export type { XdpSocketToken } from './ts/xdp/token.js'
 export type {
   XdpAddresses,
   XdpCapability,
+  XdpCounters,
+  XdpDrops,
   XdpFilter,
   XdpFilterRules,
   XdpFinding,
   XdpMatch,
+  XdpMetrics,
   XdpPorts,
   XdpProbe,
+  XdpQueueMetrics,
   XdpVerdict,
 } from './ts/xdp/types.js'

@@ -1,4 +1,4 @@
-import { invalidType } from './errors.js'
+import { invalidType, WraithError } from './errors.js'
 
 /** What this package needs of an `AbortSignal`; the global one fits. */
 export interface AbortSignalLike {
@@ -19,4 +19,13 @@ export function checkSignal(option: string, given: unknown): AbortSignalLike {
     throw invalidType(option, given, 'an AbortSignal')
   }
   return signal as AbortSignalLike
+}
+
+/** @throws WRAITH_ERR_ABORTED when the signal has fired */
+export function throwIfAborted({ signal }: { readonly signal: AbortSignalLike | undefined }): void {
+  if (!signal?.aborted) return
+  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Pass a signal that has not.', {
+    option: 'signal',
+    cause: signal.reason,
+  })
 }

@@ -1,7 +1,13 @@
 import { createRequire } from 'node:module'
 
 import { WraithError } from './errors.js'
-import type { NativeXdpFilter, NativeXdpFilterTest, NativeXdpProbe } from './xdp/native.js'
+import type {
+  NativeXdpFilter,
+  NativeXdpFilterTest,
+  NativeXdpOptions,
+  NativeXdpProbe,
+  NativeXdpReady,
+} from './xdp/native.js'
 
 export type { NativeXdpFilter, NativeXdpFilterTest, NativeXdpMatch } from './xdp/native.js'
 
@@ -291,7 +297,7 @@ export interface NativeUdp extends NativeSource {
   lose(row: number): boolean
 }
 
-/** What the addon tells a socket's dispatcher. */
+/** What the addon tells a source's dispatcher. */
 export type NativeDispatch = (kind: number, value: number | Error) => number
 
 /** The addon. */
@@ -305,6 +311,8 @@ export interface Native {
   checkXdpPrefix(text: string): void
   createXdpFilterTest(filter: NativeXdpFilter): NativeXdpFilterTest
   probeXdp(interfaceName: string): NativeXdpProbe
+  openXdp(options: NativeXdpOptions): Promise<readonly NativeXdpReady[] | { readonly error: Error }>
+  attachXdp(id: string): NativeXdpReady
 }
 
 function load(): Native {

@@ -15,6 +15,9 @@ export declare function attachPool(id: string, threadId: number, wake: () => voi
 /** One more handle of a shared UDP socket, with the lease to read from it. Returns the functions that drive it. */
 export declare function attachUdp(options: UdpAttachOptions, dispatch: (kind: number, value: number | Error) => number): object
 
+/** One more handle of shared queues, with the lease to read from them. */
+export declare function attachXdp(id: string): object
+
 /** Binds a UDP socket that receives into the pool. `dispatch` is told what happens. Returns the functions that drive it. */
 export declare function bindUdp(options: UdpBindOptions, dispatch: (kind: number, value: number | Error) => number): object
 
@@ -35,6 +38,9 @@ export declare function createSharedPool(options: SharedPoolOptions, wake: () =>
 
 /** Loads the program of a filter: an object with `takes(frame)`, which says whether the socket gets the frame. */
 export declare function createXdpFilterTest(filter: XdpFilterOptions): object
+
+/** Opens a network interface for AF_XDP. Resolves to what its queues are used with, or `{ error }`. */
+export declare function openXdp(options: XdpOpenOptions): Promise<object>
 
 /** What opening an interface with AF_XDP would come to. */
 export declare function probeXdp(interface: string): object
@@ -129,4 +135,46 @@ export interface XdpMatchOptions {
   addressesSrc: Array<string>
   /** EtherTypes. */
   etherTypes: Array<number>
+}
+
+/** What `openXdp` is asked for. The facade has checked it for the message; it is checked here for safety. */
+export interface XdpOpenOptions {
+  /** The interface's name. */
+  interface: string
+  /** Which frames go to the sockets. */
+  filter: XdpFilterOptions
+  /** The queues to bind; none: all. */
+  queues?: Array<number>
+  /** `auto`, `zerocopy`, `copy` or `generic`. */
+  mode: string
+  /** Bytes of frames over all queues. */
+  memoryBudget: number
+  /** Frames of each queue. */
+  frames?: number
+  /** 2048 or 4096. */
+  frameSize: number
+  /** Bytes free before each received frame. */
+  headroom: number
+  /** Frames that are kept for sending. */
+  txFrames?: number
+  /** Entries of the RX ring. */
+  rxRing?: number
+  /** Entries of the TX ring. */
+  txRing?: number
+  /** Rows of a batch. */
+  batchSize: number
+  /** Microseconds of SO_BUSY_POLL; none: no busy polling. */
+  busyPollUsecs?: number
+  /** Packets a poll takes. */
+  busyPollBudget?: number
+  /** Receive what is addressed to others as well. */
+  promiscuous: boolean
+  /** Huge pages. */
+  hugePages: boolean
+  /** A UMEM and a reader for each queue. */
+  split: boolean
+  /** The binding of this thread whose UMEM is used. */
+  umemOf?: number
+  /** Milliseconds after which a ticket that nobody adopted is taken back; 0: never. */
+  ticketTimeout: number
 }

@@ -78,12 +78,3 @@ export async function resolve(host: string, family: 4 | 6): Promise<string> {
     )
   }
 }
-
-/** @throws WRAITH_ERR_ABORTED when the signal has fired */
-export function throwIfAborted({ signal }: CheckedReceive): void {
-  if (!signal?.aborted) return
-  throw new WraithError('WRAITH_ERR_ABORTED', 'the signal has fired. Pass a signal that has not.', {
-    option: 'signal',
-    cause: signal.reason,
-  })
-}

@@ -1,4 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import { throwIfAborted } from '../abort.js'
 import { fromNative, type WraithError, wrapNative } from '../errors.js'
 import { Events } from '../events.js'
 import type { NativeDispatch, NativeUdp } from '../native.js'
@@ -16,7 +17,7 @@ import {
   WRITABLE,
 } from '../receive/reader.js'
 import { callable, wholeNumber } from '../validate.js'
-import { attachNative, bindNative, ownPool, resolve, throwIfAborted } from './bind.js'
+import { attachNative, bindNative, ownPool, resolve } from './bind.js'
 import { SocketControls } from './controls.js'
 import { type CheckedReceive, checkAttachOptions, checkBindOptions } from './options.js'
 import type { Peer } from './peers.js'

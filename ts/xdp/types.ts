@@ -94,3 +94,59 @@ export interface XdpProbe {
   readonly findings: readonly XdpFinding[]
   toString(): string
 }
+
+/** Frames that a queue should have received and did not, for one reason, each counted once. */
+export interface XdpDrops {
+  /**
+   * `'fillRingEmpty'`: the kernel had no frame to receive into. `'rxRingFull'`: nobody received for too long. `'tooLong'`: the packet does
+   * not fit a frame.
+   */
+  readonly reason: 'fillRingEmpty' | 'rxRingFull' | 'tooLong'
+  readonly frames: number
+  /** What to do about it. */
+  readonly remedy: string
+}
+
+/** What a queue, or all of them, counted since they were opened. Exact up to 2^53; `rx…` counters are those of batches that were handed over. */
+export interface XdpCounters {
+  readonly rxPackets: number
+  readonly rxBytes: number
+  readonly rxBatches: number
+  /** Looks at the RX ring that found nothing. */
+  readonly rxEmptyPolls: number
+  /** Looks that found no frame with the kernel, and none in the pool to give it. */
+  readonly rxStarved: number
+  /** System calls that told the kernel of free frames, or had it poll. */
+  readonly rxKicks: number
+  /** Frames dropped between the program and the RX ring, for any reason. */
+  readonly rxDropped: number
+  /** The same by reason; only those that occurred. */
+  readonly drops: readonly XdpDrops[]
+  readonly rxInvalidDescriptors: number
+  /** Descriptors of the kernel's that cannot be right; 0 unless there is a bug. */
+  readonly badDescriptors: number
+  /** Slots that somebody else had taken; 0 unless there is a bug. */
+  readonly ownershipFaults: number
+  /** Frames handed to the kernel to send, and their bytes. */
+  readonly txPackets: number
+  readonly txBytes: number
+  /** Frames that it has given back since: sent, or given up. */
+  readonly txCompletions: number
+  /** System calls that told the kernel of frames to send. */
+  readonly txKicks: number
+  /** Sends that found no room. */
+  readonly txWouldBlock: number
+  readonly txInvalidDescriptors: number
+}
+
+/** The counters of one queue. */
+export interface XdpQueueMetrics extends XdpCounters {
+  readonly queue: number
+}
+
+/** The counters of a socket: the sums, and each queue's. */
+export interface XdpMetrics extends XdpCounters {
+  /** Frames for each look at an RX ring, those that found nothing included; 0 before the first. */
+  readonly packetsPerPoll: number
+  readonly queues: readonly XdpQueueMetrics[]
+}

@@ -27,10 +27,17 @@ impl<T: Clone> Leases<T> {
         Leases(Mutex::new(None))
     }
 
+    /// Holds `it` from now on, without any handle: the last of those who attach ends it.
+    pub(crate) fn enter(&'static self, it: T) -> Result<Id, Error> {
+        let id = Id::random()?;
+        self.lock().get_or_insert_default().insert(id, Entry { it, handles: 0, leased: false });
+        Ok(id)
+    }
+
     /// Holds `it` from now on. Returns its first handle, without the lease: whoever attaches may take it.
     pub(crate) fn share(&'static self, it: T) -> Result<Handle<T>, Error> {
-        let id = Id::random()?;
-        self.lock().get_or_insert_default().insert(id, Entry { it, handles: 1, leased: false });
+        let id = self.enter(it)?;
+        self.with(id, |entry| entry.handles += 1);
         Ok(Handle { of: self, id, leased: Cell::new(false), closing: Cell::new(false) })
     }
 

@@ -22,7 +22,7 @@ mod views;
 mod waiting;
 mod xdp;
 
-use napi::bindgen_prelude::{Env, Unknown};
+use napi::bindgen_prelude::{AsyncTask, Env, Unknown};
 use napi::{JsValue, Result};
 use napi_derive::napi;
 use wraith_transport::memory::MemoryOptions;
@@ -32,6 +32,7 @@ use wraith_transport::{Code, Error};
 
 use crate::raw::{Value, raise};
 pub use crate::xdp::filter::{XdpFilterOptions, XdpMatchOptions};
+pub use crate::xdp::open::{OpenXdp, XdpOpenOptions};
 
 /// A value that was made with raw calls, handed through napi-rs as it is.
 pub struct Made(Value);
@@ -239,4 +240,16 @@ pub fn create_xdp_filter_test(env: Env, filter: XdpFilterOptions) -> Result<Made
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn probe_xdp(env: Env, interface: String) -> Result<Made> {
     enter(&env, |env| xdp::probe::look(env, &interface))
+}
+
+/// Opens a network interface for AF_XDP. Resolves to what its queues are used with, or `{ error }`.
+#[napi(catch_unwind, ts_return_type = "Promise<object>")]
+pub fn open_xdp(options: XdpOpenOptions) -> AsyncTask<OpenXdp> {
+    AsyncTask::new(OpenXdp::new(&options))
+}
+
+/// One more handle of shared queues, with the lease to read from them.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn attach_xdp(env: Env, id: String) -> Result<Made> {
+    enter(&env, |env| xdp::open::attach(env, &id))
 }

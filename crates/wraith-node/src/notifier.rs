@@ -80,6 +80,12 @@ impl Notifier {
         }
     }
 
+    /// Calls it a last time.
+    pub(crate) fn notify_once(&self) {
+        self.notify();
+        self.release();
+    }
+
     /// As [`Notifier::close`], but calls that are under way arrive.
     pub(crate) fn release(&self) {
         if let Some(Function(function)) = self.lock().take() {

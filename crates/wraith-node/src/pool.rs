@@ -35,13 +35,19 @@ pub(crate) struct PoolOf {
     pub(crate) attachment: Option<Rc<attachment::Binding>>,
 }
 
+fn closed() -> Error {
+    Error::new(Code::PoolClosed, "the pool is closed")
+}
+
+/// Finds this isolate's attachment to a shared pool, which is open, by its number.
+pub(crate) fn find_attachment(number: u32) -> Result<Rc<attachment::Binding>, Error> {
+    attachment::find(number).filter(|it| it.is_open()).ok_or_else(closed)
+}
+
 /// Finds a living pool of this isolate by the id that its object shows.
 pub(crate) fn find_pool(id: &str, isolate: &Arc<Isolate>) -> Result<PoolOf, Error> {
-    let closed = || Error::new(Code::PoolClosed, "the pool is closed");
-    if let Some(attachment) = id.parse().ok().and_then(attachment::find) {
-        if !attachment.is_open() {
-            return Err(closed());
-        }
+    if let Ok(number) = id.parse() {
+        let attachment = find_attachment(number)?;
         let core = Arc::clone(attachment.core());
         return Ok(PoolOf { core, owner: attachment.owner(), attachment: Some(attachment) });
     }

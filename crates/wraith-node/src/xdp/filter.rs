@@ -1,8 +1,12 @@
 //! Filters as JavaScript gives them. The facade has checked them for the message; they are checked here for safety.
+#![allow(unsafe_code, reason = "a conversion trait of napi-rs")]
 
+use napi::bindgen_prelude::FromNapiValue;
 use napi_derive::napi;
 use wraith_transport::xdp::{Addresses, Filter, Match, Ports, Prefix, Select};
 use wraith_transport::{Code, Error};
+
+use crate::raw::{Env, Value};
 
 /// A set of frames; an empty list says nothing.
 #[napi(object)]
@@ -34,6 +38,13 @@ pub struct XdpFilterOptions {
     pub except: XdpMatchOptions,
     /// Keep for the kernel what a machine needs to stay reachable.
     pub keep_management: bool,
+}
+
+/// The filter that an argument of a raw function is.
+pub(crate) fn from_value(env: Env, value: Value) -> Result<Filter, Error> {
+    // SAFETY: a handle of the current call; what is no such object is refused.
+    let options = unsafe { XdpFilterOptions::from_napi_value(env, value) };
+    filter_of(&options.map_err(|error| Error::new(Code::InvalidArgType, error.reason.clone()))?)
 }
 
 /// The filter that the options are.

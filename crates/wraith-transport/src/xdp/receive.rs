@@ -106,6 +106,11 @@ impl XdpSocket {
         &self.rows
     }
 
+    /// Whether a row of the batch that is out was neither taken nor sent.
+    pub fn has(&self, row: usize) -> bool {
+        self.lent.get(row) == Some(&true)
+    }
+
     /// Hands a row's slot on: `Lent` → `to`. It is then no part of the batch any more, and the kernel gets another one from
     /// the pool. The rest of the slot holds bytes of earlier frames: push it home with
     /// [`Dirty::All`](crate::memory::Dirty::All). Returns the slot's generation.

@@ -1,0 +1,75 @@
+//! The bytes of frames: the whole UMEM as JavaScript sees it during a batch, copies where it does not, and frames that stay.
+#![allow(unsafe_code, reason = "shows a UMEM to JavaScript, and copies frames of batches that are out")]
+
+use std::ptr;
+use std::sync::Arc;
+
+use wraith_transport::Error;
+use wraith_transport::memory::Slab;
+use wraith_transport::xdp::{Row, XdpSocket};
+
+use super::binding::XdpBinding;
+use crate::exported::export;
+use crate::raw::{Args, Env, Reply, Value};
+
+/// The whole UMEM as an ArrayBuffer. The facade renames it (`ArrayBuffer#transfer()`) before frames go back to the kernel, so
+/// that no view of theirs is left.
+pub(super) fn map(env: Env, this: &XdpBinding) -> Result<Value, Error> {
+    let slab = Arc::clone(this.attachment.core().slab());
+    // SAFETY: the slab is mapped for as long as the Arc lives, and no Rust reference is formed over it.
+    let (memory, shown) = unsafe { export(env, slab.base(), slab.len(), slab) }?;
+    this.shown.borrow_mut().push(shown);
+    Ok(memory)
+}
+
+/// `(memory)`: copies the frames of the batch that is out into an ArrayBuffer, each to its row's place in a slot of the UMEM's
+/// stride. 0 bytes are copied of a row that was taken, or that has no place there.
+pub(super) fn copy_out(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
+    let (data, len) = args.array_buffer(0)?;
+    this.with_batch(|socket| {
+        let slab = socket.pool().slab();
+        for (at, row) in socket.rows().iter().enumerate().filter(|(at, _)| socket.has(*at)) {
+            let (to, from) = (at * slab.stride() + within(slab, row), row.offset as usize);
+            let length = row.length as usize;
+            if to + length > len || from + length > slab.len() {
+                continue;
+            }
+            // SAFETY: both ranges were just checked. The ArrayBuffer is an argument of the running call, in which JavaScript
+            // cannot run; the slot is the batch's, which nobody else writes, and is no memory of an ArrayBuffer of the facade's.
+            unsafe { ptr::copy(slab.base().add(from), data.add(to), length) };
+        }
+        Ok(Reply::Undefined)
+    })
+}
+
+/// What was changed in a copy of [`copy_out`] goes back into the row's slot.
+pub(super) fn copy_back(socket: &XdpSocket, row: usize, (data, len): (*mut u8, usize)) {
+    let slab = socket.pool().slab();
+    let Some(entry) = socket.rows().get(row).filter(|_| socket.has(row)) else { return };
+    let (from, to) = (row * slab.stride() + within(slab, entry), entry.offset as usize);
+    let length = entry.length as usize;
+    if from + length <= len && to + length <= slab.len() {
+        // SAFETY: as in `copy_out`.
+        unsafe { ptr::copy(data.cast_const().add(from), slab.base().add(to), length) };
+    }
+}
+
+fn within(slab: &Slab, row: &Row) -> usize {
+    row.offset as usize % slab.stride()
+}
+
+/// Moves a frame of the batch that is out to the front of its slot and clears what is behind it, which are bytes of other frames.
+pub(super) fn move_to_front(socket: &XdpSocket, row: &Row) {
+    let slab = socket.pool().slab();
+    let (from, length) = (row.offset as usize, row.length as usize);
+    let end = (row.slot as usize + 1) * slab.stride();
+    if from + length > end || end > slab.len() {
+        return;
+    }
+    let front = slab.slot(row.slot);
+    // SAFETY: the frame lies in its slot, as was just checked; the slot is the batch's, so that nobody else writes it.
+    unsafe {
+        ptr::copy(slab.base().add(from), front, length);
+        ptr::write_bytes(front.add(length), 0, slab.stride() - length);
+    }
+}
