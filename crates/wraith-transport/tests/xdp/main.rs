@@ -38,3 +38,4 @@ mod shared;
 mod statistics;
 mod support;
 mod traffic;
+mod waiting;

@@ -125,13 +125,13 @@ fn frames_bounce_between_two_threads_sockets() {
 }
 
 /// Sends as fast as it can until it is dropped.
-struct Flood {
+pub(crate) struct Flood {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Flood {
-    fn new(senders: Vec<UdpSocket>) -> Flood {
+    pub(crate) fn new(senders: Vec<UdpSocket>) -> Flood {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
