@@ -20,6 +20,13 @@ const needs = {
     apk: 'iproute2',
     pacman: 'iproute2',
   },
+  setcap: {
+    why: 'tests of AF_XDP without root',
+    apt: ['libcap2-bin'],
+    dnf: 'libcap',
+    apk: 'libcap',
+    pacman: 'libcap',
+  },
 }
 
 function onPath(command) {
