@@ -7,6 +7,7 @@ import { xdpTools } from '../support/xdp.js'
 
 // As docs/xdp-rights.md has it.
 const RECIPE = 'cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock=ep'
+const AMBIENT = '+net_admin,+net_raw,+bpf,+ipc_lock'
 /** Bytes of the frames of one queue by default. */
 const FRAMES = 64 * 1024 * 1024
 
@@ -36,7 +37,7 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
 
   function rightsTest(
     name: string,
-    capabilities: string | undefined,
+    { file, ambient }: { file?: string | undefined; ambient?: string },
     check: (outcome: Outcome) => void,
   ): void {
     test(name, async (context) => {
@@ -44,7 +45,7 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
         console.warn(`${name}: ${reason}`)
         context.skip(reason)
       }
-      capable.grant(capabilities)
+      capable.grant(file)
       check(
         await pair.near.resultOf<Outcome>(
           `${xdpTools}
@@ -55,23 +56,28 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
             tried: thrownBy(() => testFilter({ etherTypes: [0x88b5] }, frame)),
           })
           `,
-          capable.options(),
+          capable.options(ambient),
         ),
       )
     })
   }
 
-  rightsTest('has what it needs with four capabilities', RECIPE, ({ uid, probed, tried }) => {
+  rightsTest('has what it needs with four capabilities', { file: RECIPE }, allThere)
+
+  // AmbientCapabilities= with NoNewPrivileges=yes.
+  rightsTest('has what it needs from a service manager', { ambient: AMBIENT }, allThere)
+
+  function allThere({ uid, probed, tried }: Outcome): void {
     expect(uid).toBe(65_534)
     expect(probed).toMatchObject({ ready: true, missingCapabilities: [] })
     expect(probed).not.toHaveProperty('lockedMemoryBytes')
     expect(aboutProcess(probed)).toEqual([])
     expect(tried).toEqual({ returned: 'socket' })
-  })
+  }
 
   rightsTest(
     'lacks nothing but memory that may be locked with three, and is told what lifts that limit',
-    'cap_net_admin,cap_net_raw,cap_bpf=ep',
+    { file: 'cap_net_admin,cap_net_raw,cap_bpf=ep' },
     ({ probed, tried }) => {
       expect(probed).toMatchObject({
         ready: false,
@@ -95,7 +101,7 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
     ['CAP_NET_RAW', 'cap_net_admin,cap_bpf=ep', ['CAP_NET_RAW']],
     ['CAP_BPF', 'cap_net_admin,cap_net_raw=ep', ['CAP_BPF']],
   ] as const) {
-    rightsTest(`is told exactly what is missing: ${what}`, capabilities, ({ probed, tried }) => {
+    rightsTest(`is told exactly what is missing: ${what}`, { file: capabilities }, ({ probed, tried }) => {
       expect(probed).toMatchObject({ ready: false, missingCapabilities: missing })
       const lacks = aboutProcess(probed).filter((finding) => finding.what.includes('lacks'))
       expect(lacks).toMatchObject([

@@ -63,18 +63,25 @@ export class CapableNode implements Disposable {
     return join(this.folder, 'dist', 'ts', 'cli', 'main.js')
   }
 
-  /** What runs before the program: leaves so many bytes of memory to lock, and gives up root. */
-  through(lockedMemory: number): string[] {
-    const limit = ['prlimit', `--memlock=${lockedMemory}:${lockedMemory}`]
-    return [...limit, 'setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups']
+  /**
+   * What runs before the program: leaves little memory to lock, and gives up root.
+   *
+   * @param ambient capabilities that the program has all the same, as systemd gives them with NoNewPrivileges=: `'+net_raw,+bpf'`
+   */
+  through(ambient?: string): string[] {
+    const limit = ['prlimit', `--memlock=${LOCKED_MEMORY}:${LOCKED_MEMORY}`]
+    const user = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups']
+    const given =
+      ambient === undefined ? [] : [`--inh-caps=${ambient}`, `--ambient-caps=${ambient}`, '--no-new-privs']
+    return [...limit, ...user, ...given]
   }
 
   /** Options of `resultOf` and `start` of a namespace. */
-  options(lockedMemory = LOCKED_MEMORY): RunOptions {
+  options(ambient?: string): RunOptions {
     return {
       node: this.node,
       package: pathToFileURL(join(this.folder, 'dist', 'index.js')).href,
-      through: this.through(lockedMemory),
+      through: this.through(ambient),
     }
   }
 
