@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p wraith-transport --example xdp_filter -- [--runs N] [--rounds N] [--json]
 //!
-//! Needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW; touches no interface. The aim is less than 60 ns for a packet. A program that the
-//! kernel does nothing in costs some of that as well: the row `nothing known` looks at two bytes only.
+//! Needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW; touches no interface. The aim is less than 60 ns for a packet. In the
+//! row `nothing known` the program reads two bytes only: most of what that takes is the kernel's call of a program.
 
 use wraith_transport::xdp::{Addresses, Filter, FilterTest, Match, Ports};
 
