@@ -142,11 +142,12 @@ impl XdpProbe {
         let (budget, queues) = (XdpOptions::DEFAULT_BUDGET as u64, u64::from(self.queues));
         let frames = u64::from(XdpOptions::DEFAULT_FRAMES).min(budget / queues / 2048);
         let wanted = frames * 2048 * queues;
+        let whose = if queues == 1 { "the queue".to_owned() } else { format!("{queues} queues") };
         if let Some(limit) = self.locked_memory.filter(|&limit| limit < wanted) {
             self.find_in_process(
                 Severity::Blocking,
                 format!(
-                    "{limit} bytes of memory may be locked (RLIMIT_MEMLOCK); the frames of {queues} queues take {wanted} by default"
+                    "{limit} bytes of memory may be locked (RLIMIT_MEMLOCK); the frames of {whose} take {wanted} by default"
                 ),
                 format!(
                     "`ulimit -l {}`, LimitMEMLOCK= of systemd, CAP_IPC_LOCK, or a memory_budget below the limit.",
