@@ -1,16 +1,20 @@
 import { type Bytes, bytesOver } from '../bytes.js'
 import { fromNative, WraithError } from '../errors.js'
 import { keepHere } from '../exported.js'
+import { parsers } from '../frames/backend.js'
 import type { NativeProblem } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
-import type { PooledBuffer } from '../pool/guard.js'
+import { lostMemory, type PooledBuffer } from '../pool/guard.js'
 import { type Rows, TAKEN, takenRow } from '../receive/rows.js'
 import type { Peer } from '../udp/peers.js'
 import type { NativeXdp } from './native.js'
 
 /** As it was before user code could change it; none on Node.js 20. */
 const transfer = (ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer) => ArrayBuffer }).transfer
+
+/** No place in any memory. */
+const NOWHERE = 0xffff_ffff
 
 /** Whether memory can be given a new name, which empties every view of the old one. */
 export function canRename(): boolean {
@@ -37,6 +41,7 @@ export class FrameRows implements Rows {
   readonly #starts: Uint32Array
   readonly #sizes: Uint32Array
   readonly #stride: number
+  #count = 0
   /** Where batches are copied to; `undefined` with zero-copy. */
   #copies: ArrayBuffer | undefined
   /** What rows lie in. */
@@ -72,6 +77,7 @@ export class FrameRows implements Rows {
   begin(count: number): void {
     this.epoch++
     this.open = true
+    this.#count = count
     if (this.#copies !== undefined) this.#copyOut(count)
   }
 
@@ -79,7 +85,10 @@ export class FrameRows implements Rows {
     if (!this.open) return
     this.open = false
     this.hide()
-    if (this.#copies !== undefined && this.#pool.slots.debug) releaseMemory(new Uint8Array(this.#copies))
+    // Empty: user code has moved it.
+    if (this.#pool.slots.debug && this.#copies !== undefined && this.#copies.byteLength > 0) {
+      releaseMemory(new Uint8Array(this.#copies))
+    }
   }
 
   /** Empties every view of the batch: its frames may leave JavaScript. */
@@ -94,18 +103,18 @@ export class FrameRows implements Rows {
   }
 
   get view(): DataView {
-    if (this.#dataView === undefined) {
-      this.#seen = true
-      this.#dataView = new DataView(this.#memory)
-    }
+    const memory = this.#present()
+    this.#seen = true
+    this.#dataView ??= new DataView(memory)
     return this.#dataView
   }
 
   bytes(row: number): Bytes {
     if (this.#slots[row] === TAKEN)
       throw takenRow(row, 'Read it through its guard; a frame that was sent is gone.')
+    const memory = this.#present()
     this.#seen = true
-    return bytesOver(this.#memory, this.#starts[row] as number, this.#sizes[row] as number)
+    return bytesOver(memory, this.#starts[row] as number, this.#sizes[row] as number)
   }
 
   peer(): Peer {
@@ -131,12 +140,24 @@ export class FrameRows implements Rows {
     return this.#pool.guard(this.#pool.slots.adopt(slot, this.#sizes[row] as number))
   }
 
-  parse(parse: 'parseFrames' | 'parsePackets', block: ArrayBuffer, _count: number, backend?: string): number {
-    return this.native[parse](block, backend)
+  /** Where JavaScript sees the rows: of copies, what was changed in them counts, and offsets are of theirs. */
+  parse(
+    parse: 'parseFrames' | 'parsePackets',
+    block: ArrayBuffer,
+    count: number,
+    backend: string | undefined,
+  ): number {
+    if (this.#copies === undefined) return this.native[parse](block, backend)
+    const starts = this.#starts.slice(0, count)
+    for (let row = 0; row < count; row++) if (this.#slots[row] === TAKEN) starts[row] = NOWHERE
+    const sizes = this.#sizes.slice(0, count)
+    return parsers()[parse](new Uint8Array(this.#present()), starts, sizes, block, backend)
   }
 
   explain(explain: 'explainFrame' | 'explainPacket', row: number): NativeProblem | undefined {
-    return this.native[explain](row)
+    if (this.#copies === undefined) return this.native[explain](row)
+    const [start, size] = [this.#starts[row] as number, this.#sizes[row] as number]
+    return parsers()[explain](new Uint8Array(this.#present()), start, size)
   }
 
   /** The row is no part of the batch any more. */
@@ -147,6 +168,14 @@ export class FrameRows implements Rows {
   /** What changes of rows are in, when it is not the frames themselves. */
   get copies(): ArrayBuffer | undefined {
     return this.#copies
+  }
+
+  /** What the rows lie in; copies that user code has moved in the middle of a batch are made once more. */
+  #present(): ArrayBuffer {
+    if (this.#memory.byteLength > 0) return this.#memory
+    if (this.#copies === undefined) throw lostMemory()
+    this.#copyOut(this.#count)
+    return this.#memory
   }
 
   #freshCopies(): ArrayBuffer {
