@@ -151,6 +151,22 @@ describe('a filter', () => {
       /\{ src, dst \}/,
     ],
     [
+      'a text without end',
+      { addresses: { src: [`10.0.0.0/${'0'.repeat(1 << 20)}`] } },
+      ADDRESS,
+      'filter.addresses.src[0]',
+      '10.0.0.0/000',
+      /^.{1,400}$/,
+    ],
+    [
+      'half an address',
+      { addresses: { src: ['10.0/8'] } },
+      ADDRESS,
+      'filter.addresses.src[0]',
+      '"10.0/8" was given',
+      /Write it as/,
+    ],
+    [
       'no address',
       { addresses: { src: ['lan'] } },
       ADDRESS,

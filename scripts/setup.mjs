@@ -2,7 +2,7 @@
 // Needs only Node.js itself. npm runs it before start, test, build and bench.
 //
 //   --build       also build the addon and the TypeScript when their inputs have changed
-//   --runtimes    also install the other Node.js releases that the tests run on, into .cache/node
+//   --runtimes    also install what only tests need: the other Node.js releases that they run on, into .cache/node, and tools
 
 import { mkdirSync, rmSync } from 'node:fs'
 import { buildNative, buildTypeScript } from './build.mjs'
@@ -98,12 +98,13 @@ async function build() {
 
 async function main(flags) {
   checkNode()
-  const missing = await ensureSystemTools(log)
+  const forTests = flags.includes('--runtimes')
+  const missing = await ensureSystemTools(log, { tests: forTests })
   if (missing !== undefined) throw new SetupError(missing)
   const problem = cargoProblem(firstLine('cargo'), at('Cargo.toml'))
   if (problem !== undefined) throw new SetupError(problem)
   await installDependencies()
-  if (flags.includes('--runtimes')) await installRuntimes()
+  if (forTests) await installRuntimes()
   if (flags.includes('--build')) await build()
 }
 

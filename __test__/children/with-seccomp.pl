@@ -5,8 +5,8 @@ use warnings;
 use POSIX ();
 
 my %numbers = (
-    x86_64  => { prctl => 157, recvmmsg => 299, sendmsg => 46,  sendmmsg => 307, sendto => 44 },
-    aarch64 => { prctl => 167, recvmmsg => 243, sendmsg => 211, sendmmsg => 269, sendto => 206 },
+    x86_64  => { bpf => 321, prctl => 157, recvmmsg => 299, sendmsg => 46,  sendmmsg => 307, sendto => 44 },
+    aarch64 => { bpf => 280, prctl => 167, recvmmsg => 243, sendmsg => 211, sendmmsg => 269, sendto => 206 },
 );
 my ($errno, $names, @command) = @ARGV;
 my $machine = (POSIX::uname())[4];

@@ -7,7 +7,7 @@ test('--help names the commands', async () => {
   const run = new Run(['--help'])
   expect(await run.end()).toBe(0)
   expect(run.stdout).toContain('Usage: wraith-transport')
-  expect(run.stdout).toContain('demo')
+  for (const command of ['demo', 'doctor']) expect(run.stdout).toContain(command)
   expect(run.stderr).toBe('')
 })
 

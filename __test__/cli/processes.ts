@@ -6,6 +6,13 @@ import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../dist/ts/cli/main.js', import.meta.url))
 
+/** Instead of the tool that was built, on the Node.js that runs the test. */
+export interface RunThrough {
+  readonly through?: readonly string[]
+  readonly node?: string
+  readonly main?: string
+}
+
 /** A run of the command line tool whose processes can be told from all others. */
 export class Run {
   readonly #mark = `WRAITH_TEST_RUN=${randomUUID()}`
@@ -13,9 +20,14 @@ export class Run {
   stdout = ''
   stderr = ''
 
-  constructor(args: readonly string[]) {
+  /** @param through a program, and its arguments, that starts Node.js: `['ip', 'netns', 'exec', …]` */
+  constructor(
+    args: readonly string[],
+    { through = [], node = process.execPath, main = MAIN }: RunThrough = {},
+  ) {
     const [name = '', value = ''] = this.#mark.split('=')
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+    const [program = '', ...rest] = [...through, node, main, ...args]
+    this.child = spawn(program, rest, {
       env: { ...process.env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { expect } from 'vitest'
+import { ethernet, ipv4, tagged, udp } from '../support/ethernet.js'
+import { Tap } from '../support/tap.js'
 import { FAR, NEAR, NEAR6, VethPair, vethTest } from '../support/veth.js'
 
 vethTest(
@@ -48,3 +50,17 @@ vethTest(
     expect(namespaces).not.toContain(far.name)
   },
 )
+
+vethTest('frames go through a veth pair as they stand, both ways', {}, async ({ near, far }) => {
+  const [here, there] = await Promise.all([Tap.on(near, 'wraith0'), Tap.on(far, 'wraith1')])
+  const odd = ethernet(0x88b5, Buffer.from('odd'.repeat(20)))
+  const fragment = ipv4(udp(1, 2, 'x'.repeat(40)), { fragment: 0x2000 })
+  const isOurs = (frame: Buffer): boolean => [odd, fragment].some((each) => each.equals(frame))
+  there.send(odd, tagged(0x8100, 7, odd), fragment)
+  const untagged = odd
+  expect(await here.next(isOurs)).toEqual(odd)
+  expect(await here.next(isOurs)).toEqual(untagged)
+  expect(await here.next(isOurs)).toEqual(fragment)
+  here.send(fragment)
+  expect(await there.next(isOurs)).toEqual(fragment)
+})

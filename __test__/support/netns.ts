@@ -1,7 +1,11 @@
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import type { Readable, Writable } from 'node:stream'
 import { NodeProcess } from './node-process.js'
 import { type RunOptions, resultOf } from './udp-process.js'
+
+/** A process to be written to and read from. */
+export type PipedProcess = ChildProcessByStdio<Writable, Readable, null>
 
 /** What this machine lacks for network namespaces, or nothing. */
 export function missingForNamespaces(): string | undefined {
@@ -52,9 +56,21 @@ export class Namespace implements Disposable {
   start(source: string, options: RunOptions = {}): NodeProcess {
     const through = [...this.through, ...(options.through ?? [])]
     const started = new NodeProcess(source, { ...options, through })
-    this.#children.add(started.child)
-    started.child.once('close', () => this.#children.delete(started.child))
+    this.#adopt(started.child)
     return started
+  }
+
+  /** Starts another program, with pipes but for standard error. It ends with the namespace at the latest. */
+  spawn(program: string, args: readonly string[]): PipedProcess {
+    const [command = '', ...rest] = this.through
+    const child = spawn(command, [...rest, program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#adopt(child)
+    return child
+  }
+
+  #adopt(child: ChildProcess): void {
+    this.#children.add(child)
+    child.once('close', () => this.#children.delete(child))
   }
 
   [Symbol.dispose](): void {

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 const packageUrl = new URL('../../dist/index.js', import.meta.url).href
 
 /** What every script starts with. */
-const tools = `
+const tools = (packageUrl: string) => `
 const packageUrl = ${JSON.stringify(packageUrl)}
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -46,7 +46,7 @@ const told = async function* () {
 const print = (value) => process.stdout.write(JSON.stringify(value) + '\\n')
 `
 
-const withPackage = `
+const withPackage = (packageUrl: string) => `
 import * as wraith from ${JSON.stringify(packageUrl)}
 const { UdpSocket, XdpSocket, BufferPool } = wraith
 `
@@ -65,17 +65,25 @@ export interface RunOptions extends Pick<SpawnOptions, 'uid' | 'gid' | 'env'> {
   readonly through?: readonly string[]
   readonly node?: string
   readonly nodeArgs?: readonly string[]
+  /** Another copy of the built package: the URL of its index.js. */
+  readonly package?: string
   /** The main thread does not load the package; workers do. */
   readonly bare?: boolean
   readonly timeoutMs?: number
 }
 
 /** The command that runs a module, and the options of its process. */
-export function commandOf(
-  source: string,
-  { through = [], node = process.execPath, nodeArgs = [], bare = false, timeoutMs: _, ...rest }: RunOptions,
-) {
-  const module = (bare ? '' : withPackage) + tools + source
+export function commandOf(source: string, options: RunOptions) {
+  const {
+    through = [],
+    node = process.execPath,
+    nodeArgs = [],
+    bare = false,
+    timeoutMs: _,
+    ...others
+  } = options
+  const { package: url = packageUrl, ...rest } = others
+  const module = (bare ? '' : withPackage(url)) + tools(url) + source
   const own = [node, '--expose-gc', ...nodeArgs, '--input-type=module', '--eval', module]
   return { command: [...through, ...own], rest }
 }

@@ -20,6 +20,14 @@ const needs = {
     apk: 'iproute2',
     pacman: 'iproute2',
   },
+  setcap: {
+    why: 'tests of AF_XDP without root',
+    onlyTests: true,
+    apt: ['libcap2-bin'],
+    dnf: 'libcap',
+    apk: 'libcap',
+    pacman: 'libcap',
+  },
 }
 
 function onPath(command) {
@@ -60,15 +68,16 @@ export async function installDebian(packages, log, problem, architecture) {
   return `could not install ${packages.join(' ')}: ${why}; run: ${command}`
 }
 
-/** Returns `undefined` when nothing is missing, else a sentence that names the command to run. */
-export async function ensureSystemTools(log) {
+/** Returns `undefined` when nothing is missing, else a sentence that names the command to run. `tests`: what tests need as well. */
+export async function ensureSystemTools(log, { tests }) {
   if (process.platform !== 'linux')
     return onPath('cc') ? undefined : 'a C compiler is missing: run xcode-select --install'
-  const missing = Object.keys(needs).filter((command) => !onPath(command))
+  const needed = Object.keys(needs).filter((command) => tests || !needs[command].onlyTests)
+  const missing = needed.filter((command) => !onPath(command))
   if (missing.length === 0) return undefined
   const what = missing.map((command) => `${command} (${needs[command].why})`).join(', ')
-  const needed = missing.flatMap((command) => needs[command].apt)
-  if (isDebian) return installDebian(needed, log, `missing: ${what}`)
+  const packages = missing.flatMap((command) => needs[command].apt)
+  if (isDebian) return installDebian(packages, log, `missing: ${what}`)
   for (const [manager, install] of [
     ['dnf', 'sudo dnf install -y'],
     ['apk', 'apk add'],

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
+import { checkInterface } from '../xdp/probe.js'
 import { DEFAULT_SECONDS, MOST_SECONDS } from './demo/plan.js'
 import type { DemoOptions } from './demo/run.js'
+import type { DoctorOptions } from './doctor/run.js'
 
 /** The command line cannot be understood; the message says what and what to do. */
 export class CliUsageError extends Error {
@@ -10,12 +12,19 @@ export class CliUsageError extends Error {
 export type Command =
   | { name: 'help' }
   | { name: 'demo-help' }
+  | { name: 'doctor-help' }
   | { name: 'version' }
   | ({ name: 'demo' } & DemoOptions)
+  | ({ name: 'doctor' } & DoctorOptions)
 
-const COMMANDS = ['demo'] as const
+const COMMANDS = ['demo', 'doctor'] as const
 const DEMO_OPTIONS = {
   seconds: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const
+const DOCTOR_OPTIONS = {
+  interface: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const
@@ -25,8 +34,9 @@ const PLAIN_OPTIONS = { version: { type: 'boolean' }, help: { type: 'boolean' } 
 export function parseArguments(args: readonly string[]): Command {
   const [first, ...rest] = args
   if (first === 'demo') return parseDemo(rest)
+  if (first === 'doctor') return parseDoctor(rest)
   if (first !== undefined && !first.startsWith('-')) {
-    throw new CliUsageError(`unknown command '${first}': there is ${COMMANDS.join(', ')}. Try --help.`)
+    throw new CliUsageError(`unknown command '${first}': there are ${COMMANDS.join(' and ')}. Try --help.`)
   }
   const values = parse(args, PLAIN_OPTIONS, '')
   return values['version'] === true && values['help'] !== true ? { name: 'version' } : { name: 'help' }
@@ -43,6 +53,19 @@ function parseDemo(args: readonly string[]): Command {
     )
   }
   return { name: 'demo', seconds, json: values['json'] === true }
+}
+
+function parseDoctor(args: readonly string[]): Command {
+  const values = parse(args, DOCTOR_OPTIONS, 'doctor ')
+  if (values['help'] === true) return { name: 'doctor-help' }
+  const json = values['json'] === true
+  const given = values['interface']
+  if (given === undefined) return { name: 'doctor', json }
+  try {
+    return { name: 'doctor', interface: checkInterface(given, '--interface'), json }
+  } catch {
+    throw new CliUsageError(`--interface is '${given}', which is no interface's name. Try --interface eth0.`)
+  }
 }
 
 type Options = Record<string, { readonly type: 'string' | 'boolean' }>

@@ -4,6 +4,8 @@ export const HELP = `Usage: wraith-transport <command> [options]
 
 Commands:
   demo         receive UDP with node:dgram and with UdpSocket, side by side
+  doctor       what is in the way of AF_XDP on this machine, and the commands
+               that fix it
 
 Options:
   --help       this text; after a command, the command's
@@ -38,4 +40,22 @@ Options:
 
 Colour is for terminals only; NO_COLOR=1 turns it off.
 Exit codes: 0; 1 something failed or a packet is unaccounted for; 2 wrong usage.
+`
+
+export const DOCTOR_HELP = `Usage: wraith-transport doctor [options]
+
+Looks at this process, at the limits for UDP, and at each network interface that
+is up, as AF_XDP sees it: driver, queues, MTU, offloads and foreign XDP programs
+in the way, rights and limits that are missing, and what opening it would give.
+Whatever is in the way comes with the command that fixes it. Changes nothing.
+
+Options:
+  --interface X  only this interface, whether it is up or not
+  --json         last line of standard output: { "ready": …, "process": {…},
+                 "udp": {…}, "interfaces": […], "skipped": […] }; the rest goes
+                 to standard error
+  --help         this text
+
+Run it as the user, and with the rights, that the program will have.
+Exit codes: 0 ready; 1 something is in the way, marked blocking; 2 wrong usage.
 `

@@ -2,7 +2,8 @@
 import { CliUsageError, parseArguments } from './arguments.js'
 import { libraryVersion } from './demo/machine.js'
 import { runDemo } from './demo/run.js'
-import { DEMO_HELP, HELP } from './help.js'
+import { runDoctor } from './doctor/run.js'
+import { DEMO_HELP, DOCTOR_HELP, HELP } from './help.js'
 
 async function main(): Promise<number> {
   const command = parseArguments(process.argv.slice(2))
@@ -13,11 +14,16 @@ async function main(): Promise<number> {
     case 'demo-help':
       process.stdout.write(DEMO_HELP)
       return 0
+    case 'doctor-help':
+      process.stdout.write(DOCTOR_HELP)
+      return 0
     case 'version':
       process.stdout.write(`${libraryVersion()}\n`)
       return 0
     case 'demo':
       return runDemo(command)
+    case 'doctor':
+      return runDoctor(command)
   }
 }
 

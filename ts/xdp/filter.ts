@@ -14,6 +14,9 @@ const ETHER_TYPES = LAST_ETHER_TYPE - FIRST_ETHER_TYPE + 1
 /** They become instructions, gone through one by one for each packet. */
 const MAX_PREFIXES = 64
 
+/** What any prefix is made of; the longest has an IPv4 address in its IPv6 one. */
+const PREFIX = /^[\da-f.:/]{1,49}$/i
+
 const NOTHING: NativeXdpMatch = {
   udpDst: [],
   udpSrc: [],
@@ -167,14 +170,18 @@ function etherType(path: string, value: unknown): number {
 function prefix(path: string, value: unknown): string {
   const allowed = "an address or a prefix, such as '10.0.0.0/8' or '2001:db8::/32'"
   if (typeof value !== 'string') throw invalidType(path, value, allowed)
-  try {
-    fromNative(() => native().checkXdpPrefix(value))
-  } catch (error) {
-    if (!(error instanceof WraithError) || error.code === 'WRAITH_ERR_NATIVE_MISSING') throw error
-    const message = `${path} must be ${allowed}, but ${show(value)} was given: ${error.message}`
-    throw new WraithError(error.code, message, { option: path, cause: error })
+  const wrong = `${path} must be ${allowed}, but ${show(value)} was given`
+  if (!PREFIX.test(value)) {
+    throw new WraithError('WRAITH_ERR_INVALID_ADDRESS', `${wrong}. Pass ${allowed}.`, { option: path })
   }
-  return value
+  return fromNative(
+    () => {
+      native().checkXdpPrefix(value)
+      return value
+    },
+    path,
+    (message) => `${wrong}: ${message}`,
+  )
 }
 
 function record(

@@ -92,7 +92,7 @@ export interface NativeXdp extends NativeSource {
   readonly publicBlock: ArrayBuffer
   /** The same: slots, offsets, lengths. */
   readonly privateBlock: ArrayBuffer
-  /** The whole UMEM. */
+  /** The whole UMEM, until the batch ends, or a row is taken or sent. */
   memory(): ArrayBuffer
   /** Copies the frames of the batch, each into a slot of its own. */
   copyOut(memory: ArrayBuffer): void

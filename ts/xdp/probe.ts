@@ -20,8 +20,8 @@ export function probe(interfaceName: string): XdpProbe {
     () => native().probeXdp(name),
     'interface',
   )
-  const found = findings.map(({ severity, what, remedy }) =>
-    Object.freeze({ severity, what: inOurNames(what), remedy: inOurNames(remedy) }),
+  const found = findings.map((finding) =>
+    Object.freeze({ ...finding, what: inOurNames(finding.what), remedy: inOurNames(finding.remedy) }),
   )
   const probed = {
     ...facts,

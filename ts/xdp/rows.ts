@@ -10,21 +10,18 @@ import { type Rows, TAKEN, takenRow } from '../receive/rows.js'
 import type { Peer } from '../udp/peers.js'
 import type { NativeXdp } from './native.js'
 
-/** As it was before user code could change it; none on Node.js 20. */
-const transfer = (ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer) => ArrayBuffer }).transfer
-
 /** No place in any memory. */
 const NOWHERE = 0xffff_ffff
 
-/** Whether memory can be given a new name, which empties every view of the old one. */
+/** Whether native can give memory a new name (`transfer()`), which empties every view of the old one; not on Node.js 20. */
 export function canRename(): boolean {
-  return transfer !== undefined
+  return 'transfer' in ArrayBuffer.prototype
 }
 
 /**
  * The rows of a batch of frames. With zero-copy they lie in one ArrayBuffer over the UMEM. Before any of its frames goes back to
- * the kernel, which may write it at any moment from then on, that ArrayBuffer gets a new name (`transfer()`): every view that was ever made
- * of the old one is empty. Otherwise the rows are copied into memory of JavaScript's own.
+ * the kernel, which may write it at any moment from then on, native gives that memory a new name: every view that was ever made of the old
+ * ArrayBuffer is empty. Otherwise the rows are copied into memory of JavaScript's own.
  */
 export class FrameRows implements Rows {
   readonly timestamps: BigUint64Array
@@ -44,18 +41,13 @@ export class FrameRows implements Rows {
   #count = 0
   /** Where batches are copied to; `undefined` with zero-copy. */
   #copies: ArrayBuffer | undefined
-  /** What rows lie in. */
-  #memory: ArrayBuffer
+  /** What rows lie in; with zero-copy `undefined` until somebody looks at the batch. */
+  #memory: ArrayBuffer | undefined
   #dataView: DataView | undefined
-  /** JavaScript has been shown the memory under its present name. */
-  #seen = false
-  /** The UMEM was moved by user code. */
-  readonly #onMoved: () => void
 
-  constructor(native: NativeXdp, pool: PoolInternals, views: 'zero-copy' | 'copied', onMoved: () => void) {
+  constructor(native: NativeXdp, pool: PoolInternals, views: 'zero-copy' | 'copied') {
     this.native = native
     this.#pool = pool
-    this.#onMoved = onMoved
     this.#stride = pool.slots.bufferSize
     const { rows, privateBlock: hidden } = native
     const shown = keepHere(native.publicBlock)
@@ -71,7 +63,6 @@ export class FrameRows implements Rows {
     this.timestamps = new BigUint64Array(rows)
     this.timestampsMs = new Float64Array(rows)
     this.#copies = views === 'copied' ? this.#freshCopies() : undefined
-    this.#memory = this.#copies ?? fromNative(() => native.memory())
   }
 
   begin(count: number): void {
@@ -91,20 +82,14 @@ export class FrameRows implements Rows {
     }
   }
 
-  /** Empties every view of the batch: its frames may leave JavaScript. */
+  /** Native empties every view of the batch, here or when the batch is finished: nothing may be made of the old memory any more. */
   hide(): void {
-    if (!this.#seen) return
-    this.#seen = false
-    this.#dataView = undefined
-    if (this.#copies !== undefined) return
-    const renamed = rename(this.#memory)
-    if (renamed === undefined) this.#onMoved()
-    else this.#memory = renamed
+    this.#memory = this.#copies
+    if (this.#copies === undefined) this.#dataView = undefined
   }
 
   get view(): DataView {
     const memory = this.#present()
-    this.#seen = true
     this.#dataView ??= new DataView(memory)
     return this.#dataView
   }
@@ -112,9 +97,7 @@ export class FrameRows implements Rows {
   bytes(row: number): Bytes {
     if (this.#slots[row] === TAKEN)
       throw takenRow(row, 'Read it through its guard; a frame that was sent is gone.')
-    const memory = this.#present()
-    this.#seen = true
-    return bytesOver(memory, this.#starts[row] as number, this.#sizes[row] as number)
+    return bytesOver(this.#present(), this.#starts[row] as number, this.#sizes[row] as number)
   }
 
   peer(): Peer {
@@ -135,7 +118,7 @@ export class FrameRows implements Rows {
   take(row: number): PooledBuffer {
     if (this.#slots[row] === TAKEN) throw takenRow(row, 'Take a row once.')
     this.hide()
-    const slot = this.native.take(row, this.#copies)
+    const slot = fromNative(() => this.native.take(row, this.#copies))
     this.left(row)
     return this.#pool.guard(this.#pool.slots.adopt(slot, this.#sizes[row] as number))
   }
@@ -172,37 +155,31 @@ export class FrameRows implements Rows {
 
   /** What the rows lie in; copies that user code has moved in the middle of a batch are made once more. */
   #present(): ArrayBuffer {
+    if (this.#memory === undefined) this.#memory = fromNative(() => this.native.memory())
     if (this.#memory.byteLength > 0) return this.#memory
     if (this.#copies === undefined) throw lostMemory()
-    this.#copyOut(this.#count)
-    return this.#memory
+    return this.#copyOut(this.#count)
   }
 
   #freshCopies(): ArrayBuffer {
     return new ArrayBuffer(this.native.rows * this.#stride)
   }
 
-  #copyOut(count: number): void {
+  #copyOut(count: number): ArrayBuffer {
     const old = this.#copies as ArrayBuffer
     // In debug mode, and when user code has moved it, each batch has memory of its own.
     if (old.byteLength === 0) {
       this.#copies = this.#freshCopies()
       this.#dataView = undefined
     }
-    this.#memory = this.#copies as ArrayBuffer
-    fromNative(() => this.native.copyOut(this.#memory))
+    const copies = this.#copies as ArrayBuffer
+    this.#memory = copies
+    fromNative(() => this.native.copyOut(copies))
     for (let row = 0; row < count; row++) {
       const start = row * this.#stride + ((this.#starts[row] as number) % this.#stride)
       this.#starts[row] = start
       this.offsets[row] = start
     }
+    return copies
   }
-}
-
-/** The same memory as another ArrayBuffer; `undefined`: user code has moved it, or changed what `transfer` is. */
-function rename(memory: ArrayBuffer): ArrayBuffer | undefined {
-  const size = memory.byteLength
-  if (size === 0 || transfer === undefined) return undefined
-  const renamed = Reflect.apply(transfer, memory, [])
-  return renamed.byteLength === size && memory.byteLength === 0 ? renamed : undefined
 }

@@ -4,7 +4,7 @@ import { invalidType, WraithError, wrapNative } from '../errors.js'
 import { Events } from '../events.js'
 import { native } from '../native.js'
 import { type BufferPool, type PoolInternals, poolInternals } from '../pool/buffer-pool.js'
-import { isGuard, lostMemory, type PooledBuffer } from '../pool/guard.js'
+import { isGuard, type PooledBuffer } from '../pool/guard.js'
 import { type Batch, isBatch, rowsOf } from '../receive/batch.js'
 import { BATCH, type BatchHandler, CLOSED, DONE, Reader, STARVED, socketClosed } from '../receive/reader.js'
 import { callable, checkOptions, finiteNumber, wholeNumber } from '../validate.js'
@@ -87,7 +87,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     )
     this.#info = infoOf(this.#native, options.views)
     this.#name = `the AF_XDP socket on ${this.#info.interface}`
-    this.#rows = new FrameRows(this.#native, this.#internals, options.views, () => this.#umemMoved())
+    this.#rows = new FrameRows(this.#native, this.#internals, options.views)
     this.#reader = new Reader({
       native: this.#native,
       pool: this.#internals,
@@ -441,13 +441,9 @@ export class XdpSocket implements AsyncDisposable, Disposable {
   }
 
   #fail(error: WraithError): void {
+    // The UMEM was moved by user code: native has closed the queues.
+    if (error.code === 'WRAITH_ERR_STALE_BUFFER') void this.close()
     this.#events.emit('error', error)
-  }
-
-  /** The kernel may write what user code can still see: nothing may come any more. */
-  #umemMoved(): void {
-    void this.close()
-    this.#fail(lostMemory())
   }
 
   #ended(): void {

@@ -57,6 +57,8 @@ export type XdpCapability = 'CAP_NET_ADMIN' | 'CAP_NET_RAW' | 'CAP_BPF'
 
 /** One thing that was found. */
 export interface XdpFinding {
+  /** `'process'`: its rights and limits, and what its kernel allows. */
+  readonly about: 'process' | 'interface'
   /** `'blocking'`: opening fails. `'warning'`: it works, but not as well as it could, or packets may be missed. */
   readonly severity: 'note' | 'warning' | 'blocking'
   /** What it is, in words. */

@@ -1,4 +1,5 @@
-//! The slots of a shared pool as one attachment's JavaScript sees them: an ArrayBuffer a slot, emptied before the slot leaves.
+//! The slots of a shared pool as one attachment's JavaScript sees them: an ArrayBuffer a slot, emptied before the slot leaves. And the
+//! whole of a UMEM during a batch of frames, emptied before one of them goes back to the kernel.
 //!
 //! Only the isolate's own thread may write a slot that its JavaScript can see: `Buffer#toString('utf8')` of bytes that
 //! another thread rewrites crashes the engine. So before a slot leaves, every view onto it must be empty.
@@ -13,6 +14,7 @@
 #![allow(unsafe_code, reason = "shows slots to JavaScript, and takes them out of its sight")]
 
 use std::cell::{Cell, RefCell};
+use std::ffi;
 use std::ptr;
 use std::sync::Arc;
 
@@ -28,10 +30,20 @@ const SHOWN: u8 = 1;
 /// The memory was found to be moved, before the end of the environment emptied every name.
 const MOVED: u8 = 2;
 
+/// What has a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Areas {
+    /// Each slot.
+    Slots,
+    /// The slab, as if it were one slot.
+    Whole,
+}
+
 /// The names of the slots. Neither the names nor their memory hold the slab: this does.
 pub(crate) struct Views {
     env: Env,
     slab: Arc<Slab>,
+    areas: Areas,
     /// `ArrayBuffer.prototype.transfer`; null where there is none.
     transfer: Cell<sys::napi_ref>,
     /// Strong references; null: the slot has no name here.
@@ -54,10 +66,20 @@ pub(crate) enum Left {
 
 impl Views {
     pub(crate) fn new(env: Env, slab: &Arc<Slab>) -> Result<Views, Error> {
-        let count = slab.count() as usize;
+        Views::over(env, slab, Areas::Slots)
+    }
+
+    /// The whole slab under the one name 0.
+    pub(crate) fn whole(env: Env, slab: &Arc<Slab>) -> Result<Views, Error> {
+        Views::over(env, slab, Areas::Whole)
+    }
+
+    fn over(env: Env, slab: &Arc<Slab>, areas: Areas) -> Result<Views, Error> {
+        let count = if areas == Areas::Slots { slab.count() as usize } else { 1 };
         Ok(Views {
             env,
             slab: Arc::clone(slab),
+            areas,
             transfer: Cell::new(transfer_function(env)?),
             names: RefCell::new(vec![ptr::null_mut(); count]),
             flags: RefCell::new(vec![0; count]),
@@ -198,12 +220,20 @@ impl Views {
         value
     }
 
+    /// Where what has the name lies, and how many bytes it has.
+    fn area(&self, slot: u32) -> (*mut ffi::c_void, usize) {
+        match self.areas {
+            Areas::Slots => (self.slab.slot(slot).cast(), self.slab.slot_size()),
+            Areas::Whole => (self.slab.base().cast(), self.slab.len()),
+        }
+    }
+
     /// Whether the value is an ArrayBuffer over exactly the slot's bytes.
     fn is_whole(&self, slot: u32, value: Value) -> bool {
         let (mut data, mut len) = (ptr::null_mut(), 0);
         // SAFETY: Node refuses what is not an ArrayBuffer, null included, by status.
         let status = unsafe { sys::napi_get_arraybuffer_info(self.env, value, &mut data, &mut len) };
-        status == sys::Status::napi_ok && len == self.slab.slot_size() && data == self.slab.slot(slot).cast()
+        status == sys::Status::napi_ok && (data, len) == self.area(slot)
     }
 
     /// A new ArrayBuffer over the slot. It is renamed at once where that can be: Node detaches what addons made when an
@@ -211,16 +241,10 @@ impl Views {
     /// taken the memory.
     fn make(&self, slot: u32) -> Result<Option<Value>, Error> {
         let mut made = ptr::null_mut();
+        let (data, len) = self.area(slot);
         // SAFETY: `self` holds the slab, and empties the ArrayBuffer before it lets go of it, or leaks it.
         let status = unsafe {
-            sys::napi_create_external_arraybuffer(
-                self.env,
-                self.slab.slot(slot).cast(),
-                self.slab.slot_size(),
-                None,
-                ptr::null_mut(),
-                &mut made,
-            )
+            sys::napi_create_external_arraybuffer(self.env, data, len, None, ptr::null_mut(), &mut made)
         };
         if status == sys::Status::napi_no_external_buffers_allowed {
             return Err(Error::new(Code::RuntimeUnsupported, "this runtime allows no external ArrayBuffers"));

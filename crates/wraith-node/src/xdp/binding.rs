@@ -14,8 +14,8 @@ use wraith_transport::{Code, Error};
 
 use super::columns::Columns;
 use super::epoll::Epoll;
-use super::methods;
 use super::queues::{Queues, SharedHandle};
+use super::{memory, methods};
 use crate::attachment;
 use crate::event_loop::{self, End, Flushed, OnLoop, Source};
 use crate::exported::Shown;
@@ -24,6 +24,7 @@ use crate::isolate::OwnerNumber;
 use crate::notifier::Notifier;
 use crate::pool::find_attachment;
 use crate::raw::{self, Env, Value};
+use crate::views::{Left, Views};
 use crate::waiting::{Waiting, Waits};
 
 /// One isolate's use of queues.
@@ -41,12 +42,16 @@ pub(super) struct XdpBinding {
     pub(super) sockets: RefCell<Option<Vec<XdpSocket>>>,
     /// Which socket's batch is out, or was last.
     pub(super) current: Cell<usize>,
+    /// User code has moved the UMEM, which nobody has been told yet.
+    broken: Cell<bool>,
     epoll: RefCell<Option<Epoll>>,
     columns: Rc<Columns>,
+    /// The whole UMEM, as JavaScript sees it during a batch.
+    pub(super) umem: Views,
     /// Told when the sockets are closed.
     gone: Arc<Notifier>,
-    /// The ArrayBuffers of the columns, and the last one of the UMEM.
-    pub(super) shown: RefCell<Vec<Shown>>,
+    /// The ArrayBuffers of the columns.
+    shown: RefCell<Vec<Shown>>,
 }
 
 thread_local! {
@@ -77,6 +82,7 @@ pub(super) fn start(
     let columns = Columns::new(queues.batch_size);
     let gone = Notifier::new(env, gone)?;
     let number = OwnerNumber::take().inspect_err(|_| gone.close())?;
+    let umem = Views::whole(env, attachment.core().slab()).inspect_err(|_| gone.close())?;
     let this = Rc::new(XdpBinding {
         on_loop: OnLoop::new::<XdpBinding>(env),
         number,
@@ -86,8 +92,10 @@ pub(super) fn start(
         shared: RefCell::new(shared),
         sockets: RefCell::new(None),
         current: Cell::new(0),
+        broken: Cell::new(false),
         epoll: RefCell::new(Some(epoll)),
         columns,
+        umem,
         gone,
         shown: RefCell::default(),
     });
@@ -145,6 +153,7 @@ impl XdpBinding {
 
     /// Gives the sockets back, for the next one that has the lease.
     pub(super) fn give_sockets_back(&self) {
+        let _ = self.hide();
         if let (Some(sockets), Some(queues)) = (self.sockets.take(), &*self.queues.borrow()) {
             self.unwatch(&sockets);
             queues.give_back(sockets);
@@ -162,6 +171,26 @@ impl XdpBinding {
     /// Who holds the slots that JavaScript has.
     pub(super) fn mine(&self) -> (State, Owner) {
         (State::Cached, self.attachment.owner())
+    }
+
+    /// Empties every view of the UMEM: its frames may leave JavaScript. Cheap when JavaScript has not looked at the batch.
+    ///
+    /// # Errors
+    /// [`memory::moved`]: user code has moved the memory. The queues are closed, because nothing may be written there any more.
+    pub(super) fn hide(&self) -> Result<(), Error> {
+        if self.umem.hide(0) == Left::Unseen {
+            return Ok(());
+        }
+        if let Some(sockets) = self.sockets.take() {
+            self.unwatch(&sockets);
+            // Closing a socket makes the kernel stop writing before it returns.
+            drop(sockets);
+        }
+        self.broken.set(true);
+        if let Some(epoll) = &mut *self.epoll.borrow_mut() {
+            epoll.ring()?;
+        }
+        Err(memory::moved())
     }
 
     /// The socket whose batch is out.
@@ -184,6 +213,9 @@ impl Source for XdpBinding {
 
     /// One queue's batch, the queues in turn.
     fn receive(&self) -> Option<Received> {
+        if self.broken.take() {
+            return Some(Received::Failed(memory::moved()));
+        }
         let mut sockets = self.sockets.borrow_mut();
         let sockets = sockets.as_mut()?;
         let count = sockets.len();
@@ -206,6 +238,8 @@ impl Source for XdpBinding {
     }
 
     fn finish(&self) {
+        // The next receive tells.
+        let _ = self.hide();
         if let Some(sockets) = &mut *self.sockets.borrow_mut() {
             // Only one of them has a batch.
             for socket in sockets {
@@ -239,6 +273,9 @@ impl Source for XdpBinding {
                 End::Explicit => shared.close(),
                 End::Isolate => drop(shared),
             }
+        }
+        if end == End::Isolate {
+            self.umem.end(false);
         }
         let Some(queues) = self.queues.take() else { return };
         if end == End::Isolate {

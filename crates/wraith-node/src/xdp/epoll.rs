@@ -7,7 +7,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use wraith_transport::Error;
 
 /// An epoll(7) set of descriptors that are to be read from.
-pub(super) struct Epoll(OwnedFd);
+pub(super) struct Epoll {
+    fd: OwnedFd,
+    /// One that is readable for good.
+    bell: Option<OwnedFd>,
+}
 
 impl Epoll {
     pub(super) fn new() -> Result<Epoll, Error> {
@@ -17,11 +21,23 @@ impl Epoll {
             return Err(refused("epoll_create1"));
         }
         // SAFETY: a new descriptor that nobody else has.
-        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) }, bell: None })
+    }
+
+    /// Is readable from now on, whatever its descriptors are: there is something to be told.
+    pub(super) fn ring(&mut self) -> Result<(), Error> {
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(refused("eventfd"));
+        }
+        // SAFETY: a new descriptor that nobody else has.
+        self.bell = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+        self.add(fd)
     }
 
     pub(super) fn fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 
     /// Is readable from now on when `fd` is.

@@ -1,25 +1,30 @@
 //! The bytes of frames: the whole UMEM as JavaScript sees it during a batch, copies where it does not, and frames that stay.
-#![allow(unsafe_code, reason = "shows a UMEM to JavaScript, and copies frames of batches that are out")]
+#![allow(unsafe_code, reason = "copies frames of batches that are out")]
 
 use std::ptr;
-use std::sync::Arc;
 
-use wraith_transport::Error;
 use wraith_transport::memory::Slab;
 use wraith_transport::xdp::{Row, XdpSocket};
+use wraith_transport::{Code, Error};
 
 use super::binding::XdpBinding;
-use crate::exported::export;
-use crate::raw::{Args, Env, Reply, Value};
+use crate::raw::{Args, Reply};
 
-/// The whole UMEM as an ArrayBuffer. The facade renames it (`ArrayBuffer#transfer()`) before frames go back to the kernel, so
-/// that no view of theirs is left.
-pub(super) fn map(env: Env, this: &XdpBinding) -> Result<Value, Error> {
-    let slab = Arc::clone(this.attachment.core().slab());
-    // SAFETY: the slab is mapped for as long as the Arc lives, and no Rust reference is formed over it.
-    let (memory, shown) = unsafe { export(env, slab.base(), slab.len(), slab) }?;
-    this.shown.borrow_mut().push(shown);
-    Ok(memory)
+/// The whole UMEM as an ArrayBuffer, until [`XdpBinding::hide`] empties it.
+pub(super) fn show(this: &XdpBinding) -> Result<Reply, Error> {
+    match this.umem.show(0)? {
+        Some(memory) => Ok(Reply::Value(memory)),
+        None => Err(moved()),
+    }
+}
+
+/// User code has moved the UMEM to an ArrayBuffer of its own, so that it may see what the kernel writes for ever.
+pub(super) fn moved() -> Error {
+    Error::with_remedy(
+        Code::StaleBuffer,
+        "The memory of the UMEM was moved to another ArrayBuffer, so the queues were closed",
+        "Copy bytes that are to be transferred, and never move bytes.buffer.",
+    )
 }
 
 /// `(memory)`: copies the frames of the batch that is out into an ArrayBuffer, each to its row's place in a slot of the UMEM's

@@ -30,7 +30,7 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
         this.finish();
         Ok(Reply::Undefined)
     })?;
-    add(c"memory", |env, this, _| memory::map(env, this).map(Reply::Value))?;
+    add(c"memory", |_, this, _| memory::show(this))?;
     add(c"copyOut", |_, this, args| memory::copy_out(this, args))?;
     add(c"take", |_, this, args| this.take(args))?;
     add(c"parseFrames", |_, this, args| this.parse(Kind::Frames, args))?;
@@ -96,10 +96,11 @@ impl XdpBinding {
         }
     }
 
-    /// `(row, copies?)`: makes its slot this isolate's, with the frame at the slot's front and zeros behind it. The facade has taken
-    /// the batch out of JavaScript's sight. `copies`: what `copyOut` filled. Returns the slot.
+    /// `(row, copies?)`: makes its slot this isolate's, with the frame at the slot's front and zeros behind it. All views of the batch
+    /// are empty then. `copies`: what `copyOut` filled. Returns the slot.
     fn take(&self, args: &Args) -> Result<Reply, Error> {
         let at = args.u32(0)? as usize;
+        self.hide()?;
         let mine = self.mine();
         let copies = args.array_buffer(1).ok();
         self.with_batch(|socket| {

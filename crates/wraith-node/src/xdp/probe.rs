@@ -1,7 +1,7 @@
 //! A look at an interface, under the names that users see.
 
 use wraith_transport::Error;
-use wraith_transport::xdp::{Finding, Severity, XdpProbe};
+use wraith_transport::xdp::{Finding, Severity, Subject, XdpProbe};
 
 use crate::raw::{self, Env, Value};
 
@@ -44,14 +44,19 @@ pub(crate) fn look(env: Env, interface: &str) -> Result<Value, Error> {
     Ok(object)
 }
 
-/// `{ severity, what, remedy }`.
+/// `{ about, severity, what, remedy }`.
 fn finding(env: Env, finding: &Finding) -> Result<Value, Error> {
     let severity = match finding.severity {
         Severity::Note => "note",
         Severity::Warning => "warning",
         Severity::Blocking => "blocking",
     };
+    let about = match finding.about {
+        Subject::Process => "process",
+        Subject::Interface => "interface",
+    };
     let object = raw::object(env)?;
+    raw::set(env, object, c"about", raw::string(env, about)?)?;
     raw::set(env, object, c"severity", raw::string(env, severity)?)?;
     raw::set(env, object, c"what", raw::string(env, &finding.what)?)?;
     raw::set(env, object, c"remedy", raw::string(env, &finding.remedy)?)?;

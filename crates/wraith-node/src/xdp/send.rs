@@ -84,7 +84,7 @@ pub(super) fn slots(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
 }
 
 /// `(target, queue or -1, words, count, copies?)`: sends `count` rows of the batch that is out through a queue of `target`, a binding
-/// of this thread; by default the one in the same place. `copies`: what `copyOut` filled, which goes back first. Returns how many were accepted, from the first one on;
+/// of this thread; by default the one in the same place. All views of the batch are empty then. `copies`: what `copyOut` filled, which goes back first. Returns how many were accepted, from the first one on;
 /// -1: the target's frames lie in another UMEM.
 pub(super) fn rows(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
     this.queues()?;
@@ -98,6 +98,8 @@ pub(super) fn rows(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
     }
     let rows = &rows[..count];
     let copies = args.array_buffer(4).ok();
+    // The kernel has the frames then, and gives them to be written when they are sent.
+    this.hide()?;
     let mut sockets = this.sockets.borrow_mut();
     let all = sockets.as_mut().ok_or_else(closed)?;
     let current = this.current.get();

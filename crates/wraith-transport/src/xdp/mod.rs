@@ -38,7 +38,7 @@ pub use explain::Capability;
 pub use filter::{Addresses, Filter, FilterTest, Match, Ports, Prefix, Select, Verdict, test_filter};
 pub use info::XdpInfo;
 pub use options::{BusyPoll, Mode, XdpOptions};
-pub use probe::{Finding, Severity, XdpProbe};
+pub use probe::{Finding, Severity, Subject, XdpProbe};
 pub use receive::Row;
 pub use rings::RingSizes;
 pub use send::SendFrame;

@@ -25,9 +25,20 @@ pub enum Severity {
     Blocking,
 }
 
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The process: its rights and limits, and what its kernel allows.
+    Process,
+    /// The interface.
+    Interface,
+}
+
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// What it is about.
+    pub about: Subject,
     /// How much it matters.
     pub severity: Severity,
     /// What it is.
@@ -108,26 +119,40 @@ impl XdpProbe {
     }
 
     fn find(&mut self, severity: Severity, what: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.push(Finding { severity, what: what.into(), remedy: remedy.into() });
+        let about = Subject::Interface;
+        self.findings.push(Finding { about, severity, what: what.into(), remedy: remedy.into() });
+    }
+
+    fn find_in_process(&mut self, severity: Severity, what: String, remedy: String) {
+        self.findings.push(Finding { about: Subject::Process, severity, what, remedy });
     }
 
     fn rights(&mut self) {
         if !self.missing.is_empty() {
             let names: Vec<&str> = self.missing.iter().map(|capability| capability.name()).collect();
-            self.find(
+            self.find_in_process(
                 Severity::Blocking,
                 format!("This process lacks {}", names.join(", ")),
                 explain::grant(&self.missing),
             );
         } else if let Err(error) = sockets_and_maps() {
-            self.find(Severity::Blocking, error.message().to_owned(), String::new());
+            let (what, remedy) = error.message().split_once(". ").unwrap_or((error.message(), ""));
+            self.find_in_process(Severity::Blocking, what.to_owned(), remedy.to_owned());
         }
-        let wanted = XdpOptions::DEFAULT_BUDGET as u64;
+        let (budget, queues) = (XdpOptions::DEFAULT_BUDGET as u64, u64::from(self.queues));
+        let frames = u64::from(XdpOptions::DEFAULT_FRAMES).min(budget / queues / 2048);
+        let wanted = frames * 2048 * queues;
+        let whose = if queues == 1 { "the queue".to_owned() } else { format!("{queues} queues") };
         if let Some(limit) = self.locked_memory.filter(|&limit| limit < wanted) {
-            self.find(
-                Severity::Warning,
-                format!("{limit} bytes of memory may be locked (RLIMIT_MEMLOCK); the default memory_budget is {wanted}"),
-                format!("`ulimit -l {}`, LimitMEMLOCK= of systemd, CAP_IPC_LOCK, or a memory_budget below it.", wanted / 1024),
+            self.find_in_process(
+                Severity::Blocking,
+                format!(
+                    "{limit} bytes of memory may be locked (RLIMIT_MEMLOCK); the frames of {whose} take {wanted} by default"
+                ),
+                format!(
+                    "`ulimit -l {}`, LimitMEMLOCK= of systemd, CAP_IPC_LOCK, or a memory_budget below the limit.",
+                    wanted / 1024
+                ),
             );
         }
     }

@@ -31,7 +31,7 @@ const REAPS: u32 = 20;
 ///
 /// Slots go `Free` → `Posted` (the kernel may receive into them) → `Lent` (in a batch) → `Posted`, and those that are sent
 /// → `Op` → `Posted` or home, each step an exchange in the pool's owner table under the socket's owner. Nobody else may
-/// use that owner in `Posted` and `Op`.
+/// use that owner in `Posted` and `Op`, nor [reclaim](PoolCore::reclaim) it while the socket is open.
 ///
 /// In a pool that is shared, slots come home to those who wait first: what was sent goes to them unless the kernel has nothing to
 /// receive into. A socket does not wait by itself; one that is starved has its consumer wait for it, as

@@ -1,5 +1,7 @@
 //! The table: what each kind of frame comes to, by the kernel's own word.
 
+use std::process::Command;
+
 use wraith_transport::Code;
 use wraith_transport::xdp::{Addresses, Filter, FilterTest, Match, Ports, Verdict, test_filter};
 
@@ -279,5 +281,30 @@ fn the_largest_filter_loads() {
         assert_eq!(test.verdict(&outside).unwrap(), KERNEL);
         assert!(test.instructions() > 2000, "{test:?}");
         assert!(test.cost_ns(&inside, 1000).unwrap() > 0);
+    });
+}
+
+#[test]
+fn the_port_of_the_ssh_session_stays_with_the_kernel() {
+    const CHILD: &str = "WRAITH_TEST_SSH";
+    let session = V4 { protocol: TCP, ..V4::default() }.frame(&tcp(40_000, 2222));
+    if std::env::var_os(CHILD).is_some() {
+        // The child of this very test.
+        assert_eq!(test_filter(&Filter::all(), &session).unwrap(), KERNEL);
+        let error = test_filter(&Filter::udp_ports([2222]), &session).unwrap_err();
+        assert_eq!(error.code(), Code::OutOfRange, "{error}");
+        let off = Filter { keep_management: false, ..Filter::all() };
+        assert_eq!(test_filter(&off, &session).unwrap(), SOCKET);
+        return;
+    }
+    privileged("the_port_of_the_ssh_session_stays_with_the_kernel", move || {
+        assert_eq!(test_filter(&Filter::all(), &session).unwrap(), SOCKET);
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "filter_frames::the_port_of_the_ssh_session_stays_with_the_kernel"])
+            .env(CHILD, "1")
+            .env("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 2222")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     });
 }

@@ -13,13 +13,13 @@ use crate::support::{
     linked_again, near, options, privileged, row_bytes, send_patterns, until, wait,
 };
 
-const PORT: u16 = 6343;
-const MAC_C: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0c];
-const MAC_D: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0d];
+pub(crate) const PORT: u16 = 6343;
+pub(crate) const MAC_C: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0c];
+pub(crate) const MAC_D: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0d];
 
 /// A bridge whose middle is this namespace: the second far side has the near side's address, so that what the first one sends
 /// can be forwarded to it as it is, but for the MAC addresses.
-fn bridged(queues: u32) -> [Far; 2] {
+pub(crate) fn bridged(queues: u32) -> [Far; 2] {
     let (one, two) = (linked(queues), linked_again(queues));
     two.run(|| {
         ip(&format!("addr add {NEAR}/24 dev wraith3"));
@@ -41,7 +41,7 @@ fn first() -> XdpDevice {
     XdpDevice::open(&options).unwrap()
 }
 
-fn second(first: &XdpDevice) -> XdpDevice {
+pub(crate) fn second(first: &XdpDevice) -> XdpDevice {
     let umem = UmemPlan::Of(first.umem().unwrap());
     XdpDevice::open(&XdpOptions { umem, ..XdpOptions::new("wraith2", Filter::udp_ports([PORT])) }).unwrap()
 }
@@ -89,7 +89,7 @@ fn shuttle(devices: &mut [XdpDevice; 2], each: [usize; 2]) {
     });
 }
 
-fn ends(far: &[Far; 2]) -> [UdpSocket; 2] {
+pub(crate) fn ends(far: &[Far; 2]) -> [UdpSocket; 2] {
     [far[0].udp(&format!("{FAR}:{PORT}")), far[1].udp(&format!("{NEAR}:{PORT}"))]
 }
 

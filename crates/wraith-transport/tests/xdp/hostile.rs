@@ -14,9 +14,10 @@ const PORT: u16 = 6343;
 const SOL_XDP: i32 = 283;
 const XDP_MMAP_OFFSETS: i32 = 1;
 const RX: (usize, i64) = (0, 0);
+const TX: (usize, i64) = (1, 0x8000_0000);
 const COMPLETION: (usize, i64) = (3, 0x1_8000_0000);
 
-/// A ring that the kernel produces into, as the kernel sees it.
+/// A ring that the kernel produces into, as the kernel sees it; or one that we do, behind the socket's back.
 struct Forger {
     base: *mut u8,
     producer: usize,
@@ -176,6 +177,33 @@ fn forged_completions_free_nothing() {
         assert_eq!(socket.metrics().snapshot().ownership_faults, 1);
         assert_eq!(socket.with_kernel().1, 1);
         crate::support::give_back(&pool, held, user);
+        close(device);
+    });
+}
+
+#[test]
+fn descriptors_that_the_kernel_rejects_are_counted() {
+    privileged("descriptors_that_the_kernel_rejects_are_counted", || {
+        let _far = linked(1);
+        let device = open(Filter::none());
+        let socket = &device.sockets()[0];
+        let forger = Forger::new(socket, TX, socket.ring_sizes().tx, 2);
+        let size = 512 * 2048_u64;
+        let bad = [
+            descriptor(size, 64, 0),
+            descriptor(u64::MAX, 64, 0),
+            descriptor(2048, 2049, 0),
+            descriptor(2040, 64, 0),
+            descriptor(2048, 64, 1 << 31),
+        ];
+        for (index, entry) in bad.iter().enumerate() {
+            forger.forge(entry);
+            // SAFETY: no data and no address.
+            unsafe {
+                libc::sendto(socket.fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT, std::ptr::null(), 0)
+            };
+            assert_eq!(socket.statistics().unwrap().tx_invalid_descs, index as u64 + 1, "{entry:x?}");
+        }
         close(device);
     });
 }

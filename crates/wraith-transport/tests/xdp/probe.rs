@@ -1,7 +1,7 @@
 //! What a look at an interface says before anything is opened.
 
 use wraith_transport::Code;
-use wraith_transport::xdp::{Capability, Filter, Severity, XdpProbe};
+use wraith_transport::xdp::{Capability, Filter, Severity, Subject, XdpProbe};
 
 use crate::refusals::keep_only;
 use crate::support::{close, ip, linked, open, privileged};
@@ -74,5 +74,10 @@ fn a_process_without_rights_is_told_which() {
             severity == Severity::Blocking && remedy.contains("`setcap cap_net_raw,cap_bpf=ep"),
             "{remedy}"
         );
+        let about = |word: &str| {
+            probe.findings.iter().find(|finding| finding.what.contains(word)).map(|finding| finding.about)
+        };
+        assert_eq!(about("lacks"), Some(Subject::Process));
+        assert_eq!(about("zero-copy"), probe.zero_copy.map(|_| Subject::Interface));
     });
 }

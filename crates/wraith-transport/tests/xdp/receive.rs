@@ -14,23 +14,10 @@ use wraith_transport::xdp::{
 use crate::frames::{MAC_A, MAC_B, checksum};
 use crate::support::{
     FAR, FAR6, NEAR, NEAR6, assert_all_home, bytes, close, collect, drain, far, give_back, ip, linked, near,
-    open, options, pattern, payload, privileged, send_patterns, until, wait,
+    numbers, open, options, pattern, payload, privileged, send_patterns, wait,
 };
 
 const PORT: u16 = 6343;
-
-/// The numbers of the packets, each with the bytes that belong to it, all different.
-fn numbers(frames: &[Vec<u8>], len: usize) -> BTreeSet<usize> {
-    let number = |frame: &Vec<u8>| {
-        let data = payload(frame);
-        let number = u32::from_be_bytes(data[..4].try_into().unwrap()) as usize;
-        assert_eq!(data, pattern(number, len));
-        number
-    };
-    let numbers: BTreeSet<usize> = frames.iter().map(number).collect();
-    assert_eq!(numbers.len(), frames.len(), "a packet came twice");
-    numbers
-}
 
 #[test]
 fn every_packet_of_a_normal_sender_comes_once_and_whole() {
@@ -174,90 +161,6 @@ fn a_taken_slot_outlives_its_batch_and_the_device() {
         assert_eq!(payload(&read(&pool)), pattern(7, 200));
         give_back(&pool, row.slot, keeper);
         assert_all_home(&pool);
-    });
-}
-
-#[test]
-fn an_empty_fill_ring_drops_counts_and_recovers() {
-    privileged("an_empty_fill_ring_drops_counts_and_recovers", || {
-        let far = linked(1);
-        let sender = far.udp(&format!("{FAR}:0"));
-        let tight = XdpOptions { frames: Some(16), tx_ring: Some(0), ..options(Filter::udp_ports([PORT])) };
-        let mut device = XdpDevice::open(&tight).unwrap();
-        let keeper = (State::Lent, Owner::new(9).unwrap());
-        send_patterns(&sender, near(PORT), 0..16, 64);
-        let socket = &mut device.sockets_mut()[0];
-        let mut taken = Vec::new();
-        until("all frames are taken", || {
-            if let Received::Rows { rows, .. } = socket.receive() {
-                for row in 0..rows {
-                    taken.push(socket.rows()[row].slot);
-                    socket.take(row, keeper).unwrap();
-                }
-                socket.finish();
-            }
-            taken.len() == 16
-        });
-        assert!(matches!(socket.receive(), Received::Starved));
-        assert_eq!(socket.with_kernel(), (0, 0));
-        send_patterns(&sender, near(PORT), 100..140, 64);
-        until("the drops are counted", || {
-            let drops = socket.statistics().unwrap().drops();
-            drops.first().is_some_and(|drops| drops.frames == 40)
-        });
-        let drops = socket.statistics().unwrap().drops();
-        assert_eq!(drops.len(), 1, "{drops:?}");
-        assert_eq!(drops[0].reason, wraith_transport::xdp::DropReason::FillEmpty);
-        for slot in taken {
-            give_back(socket.pool(), slot, keeper);
-        }
-        assert!(matches!(socket.receive(), Received::Empty));
-        send_patterns(&sender, near(PORT), 200..210, 64);
-        let frames = collect(device.sockets_mut(), 10);
-        assert_eq!(numbers(&frames, 64), (200..210).collect());
-        assert!(device.sockets()[0].metrics().snapshot().starved >= 1);
-        close(device);
-    });
-}
-
-#[test]
-fn a_full_rx_ring_drops_counts_and_recovers() {
-    privileged("a_full_rx_ring_drops_counts_and_recovers", || {
-        let far = linked(1);
-        let sender = far.udp(&format!("{FAR}:0"));
-        let shallow = XdpOptions { rx_ring: Some(16), ..options(Filter::udp_ports([PORT])) };
-        let mut device = XdpDevice::open(&shallow).unwrap();
-        send_patterns(&sender, near(PORT), 0..50, 64);
-        until("the drops are counted", || {
-            let kernel = device.sockets()[0].statistics().unwrap();
-            assert!(kernel.dropped() <= 34);
-            kernel.rx_ring_full == 34 && kernel.dropped() == 34
-        });
-        assert_eq!(numbers(&collect(device.sockets_mut(), 16), 64), (0..16).collect());
-        send_patterns(&sender, near(PORT), 60..70, 64);
-        assert_eq!(numbers(&collect(device.sockets_mut(), 10), 64), (60..70).collect());
-        close(device);
-    });
-}
-
-#[test]
-fn frames_too_long_for_the_headroom_are_counted() {
-    privileged("frames_too_long_for_the_headroom_are_counted", || {
-        let far = linked(1);
-        let sender = far.udp(&format!("{FAR}:0"));
-        // The MTU is looked at when the device is opened; somebody raises it later.
-        ip("link set wraith0 mtu 700");
-        let roomy = XdpOptions { headroom: 1000, ..options(Filter::udp_ports([PORT])) };
-        let mut device = XdpDevice::open(&roomy).unwrap();
-        ip("link set wraith0 mtu 1500");
-        // 2048 - 256 - 1000 bytes are left: 750 of data fit, 751 do not.
-        send_patterns(&sender, near(PORT), 0..3, 751);
-        send_patterns(&sender, near(PORT), 3..5, 750);
-        assert_eq!(numbers(&collect(device.sockets_mut(), 2), 750), (3..5).collect());
-        let drops = device.sockets()[0].statistics().unwrap().drops();
-        assert_eq!(drops.len(), 1, "{drops:?}");
-        assert_eq!((drops[0].reason, drops[0].frames), (wraith_transport::xdp::DropReason::TooLong, 3));
-        close(device);
     });
 }
 

@@ -20,7 +20,7 @@ fn user() -> (State, Owner) {
 }
 
 /// A frame from the near to the far end, with a UDP checksum.
-fn frame(port: u16, data: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(port: u16, data: &[u8]) -> Vec<u8> {
     let (src, dst) = (NEAR.parse().unwrap(), FAR.parse().unwrap());
     let mut segment = udp(4000, port, data);
     let length = (segment.len() as u32).to_be_bytes();
@@ -32,7 +32,7 @@ fn frame(port: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// Puts bytes into a slot of the pool.
-fn filled(pool: &PoolCore, bytes: &[u8]) -> Option<SendFrame> {
+pub(crate) fn filled(pool: &PoolCore, bytes: &[u8]) -> Option<SendFrame> {
     let slot = pool.pop(user())?;
     // SAFETY: the slot is this test's and is longer than any frame of it.
     unsafe { pool.slab().slot(slot).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
@@ -40,7 +40,7 @@ fn filled(pool: &PoolCore, bytes: &[u8]) -> Option<SendFrame> {
 }
 
 /// Sends numbered patterns, all of them, however often that takes.
-fn send_all(socket: &mut XdpSocket, numbers: std::ops::Range<usize>, len: usize) {
+pub(crate) fn send_all(socket: &mut XdpSocket, numbers: std::ops::Range<usize>, len: usize) {
     for number in numbers {
         until("there is a slot", || {
             socket.reap();

@@ -1,5 +1,6 @@
 //! Namespaces, links and sockets for the tests.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -313,4 +314,17 @@ pub(crate) fn row_bytes(socket: &mut XdpSocket, row: usize) -> &mut [u8] {
     let base = socket.pool().slab().base();
     // SAFETY: the row is lent to this test until the batch ends or it is sent, for both of which the socket is needed.
     unsafe { std::slice::from_raw_parts_mut(base.add(row.offset as usize), row.length as usize) }
+}
+
+/// The numbers of the packets, each with the bytes that belong to it, all different.
+pub(crate) fn numbers(frames: &[Vec<u8>], len: usize) -> BTreeSet<usize> {
+    let number = |frame: &Vec<u8>| {
+        let data = payload(frame);
+        let number = u32::from_be_bytes(data[..4].try_into().unwrap()) as usize;
+        assert_eq!(data, pattern(number, len));
+        number
+    };
+    let numbers: BTreeSet<usize> = frames.iter().map(number).collect();
+    assert_eq!(numbers.len(), frames.len(), "a packet came twice");
+    numbers
 }
