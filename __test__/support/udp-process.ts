@@ -36,7 +36,7 @@ const startWorker = (source, workerData) => new Worker(\`(async () => {
   const { parentPort, workerData } = require('node:worker_threads')
   const { createSocket } = require('node:dgram')
   const { once } = require('node:events')
-  const { UdpSocket, BufferPool } = await import(\${JSON.stringify(packageUrl)})
+  const { UdpSocket, XdpSocket, BufferPool } = await import(\${JSON.stringify(packageUrl)})
   \${source}
 })()\`, { eval: true, execArgv: [], workerData })
 /** What the test tells this process, value by value. */

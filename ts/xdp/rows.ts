@@ -1,13 +1,17 @@
 import { type Bytes, bytesOver } from '../bytes.js'
 import { fromNative, WraithError } from '../errors.js'
 import { keepHere } from '../exported.js'
+import { parsers } from '../frames/backend.js'
 import type { NativeProblem } from '../native.js'
 import type { PoolInternals } from '../pool/buffer-pool.js'
 import { releaseMemory } from '../pool/debug.js'
-import type { PooledBuffer } from '../pool/guard.js'
+import { lostMemory, type PooledBuffer } from '../pool/guard.js'
 import { type Rows, TAKEN, takenRow } from '../receive/rows.js'
 import type { Peer } from '../udp/peers.js'
 import type { NativeXdp } from './native.js'
+
+/** No place in any memory. */
+const NOWHERE = 0xffff_ffff
 
 /** Whether native can give memory a new name (`transfer()`), which empties every view of the old one; not on Node.js 20. */
 export function canRename(): boolean {
@@ -34,6 +38,7 @@ export class FrameRows implements Rows {
   readonly #starts: Uint32Array
   readonly #sizes: Uint32Array
   readonly #stride: number
+  #count = 0
   /** Where batches are copied to; `undefined` with zero-copy. */
   #copies: ArrayBuffer | undefined
   /** What rows lie in; with zero-copy `undefined` until somebody looks at the batch. */
@@ -63,6 +68,7 @@ export class FrameRows implements Rows {
   begin(count: number): void {
     this.epoch++
     this.open = true
+    this.#count = count
     if (this.#copies !== undefined) this.#copyOut(count)
   }
 
@@ -70,7 +76,10 @@ export class FrameRows implements Rows {
     if (!this.open) return
     this.open = false
     this.hide()
-    if (this.#copies !== undefined && this.#pool.slots.debug) releaseMemory(new Uint8Array(this.#copies))
+    // Empty: user code has moved it.
+    if (this.#pool.slots.debug && this.#copies !== undefined && this.#copies.byteLength > 0) {
+      releaseMemory(new Uint8Array(this.#copies))
+    }
   }
 
   /** Native empties every view of the batch, here or when the batch is finished: nothing may be made of the old memory any more. */
@@ -80,14 +89,15 @@ export class FrameRows implements Rows {
   }
 
   get view(): DataView {
-    this.#dataView ??= new DataView(this.#memory ?? this.#look())
+    const memory = this.#present()
+    this.#dataView ??= new DataView(memory)
     return this.#dataView
   }
 
   bytes(row: number): Bytes {
     if (this.#slots[row] === TAKEN)
       throw takenRow(row, 'Read it through its guard; a frame that was sent is gone.')
-    return bytesOver(this.#memory ?? this.#look(), this.#starts[row] as number, this.#sizes[row] as number)
+    return bytesOver(this.#present(), this.#starts[row] as number, this.#sizes[row] as number)
   }
 
   peer(): Peer {
@@ -113,12 +123,24 @@ export class FrameRows implements Rows {
     return this.#pool.guard(this.#pool.slots.adopt(slot, this.#sizes[row] as number))
   }
 
-  parse(parse: 'parseFrames' | 'parsePackets', block: ArrayBuffer, _count: number, backend?: string): number {
-    return this.native[parse](block, backend)
+  /** Where JavaScript sees the rows: of copies, what was changed in them counts, and offsets are of theirs. */
+  parse(
+    parse: 'parseFrames' | 'parsePackets',
+    block: ArrayBuffer,
+    count: number,
+    backend: string | undefined,
+  ): number {
+    if (this.#copies === undefined) return this.native[parse](block, backend)
+    const starts = this.#starts.slice(0, count)
+    for (let row = 0; row < count; row++) if (this.#slots[row] === TAKEN) starts[row] = NOWHERE
+    const sizes = this.#sizes.slice(0, count)
+    return parsers()[parse](new Uint8Array(this.#present()), starts, sizes, block, backend)
   }
 
   explain(explain: 'explainFrame' | 'explainPacket', row: number): NativeProblem | undefined {
-    return this.native[explain](row)
+    if (this.#copies === undefined) return this.native[explain](row)
+    const [start, size] = [this.#starts[row] as number, this.#sizes[row] as number]
+    return parsers()[explain](new Uint8Array(this.#present()), start, size)
   }
 
   /** The row is no part of the batch any more. */
@@ -131,17 +153,19 @@ export class FrameRows implements Rows {
     return this.#copies
   }
 
-  #look(): ArrayBuffer {
-    const memory = fromNative(() => this.native.memory())
-    this.#memory = memory
-    return memory
+  /** What the rows lie in; copies that user code has moved in the middle of a batch are made once more. */
+  #present(): ArrayBuffer {
+    if (this.#memory === undefined) this.#memory = fromNative(() => this.native.memory())
+    if (this.#memory.byteLength > 0) return this.#memory
+    if (this.#copies === undefined) throw lostMemory()
+    return this.#copyOut(this.#count)
   }
 
   #freshCopies(): ArrayBuffer {
     return new ArrayBuffer(this.native.rows * this.#stride)
   }
 
-  #copyOut(count: number): void {
+  #copyOut(count: number): ArrayBuffer {
     const old = this.#copies as ArrayBuffer
     // In debug mode, and when user code has moved it, each batch has memory of its own.
     if (old.byteLength === 0) {
@@ -156,5 +180,6 @@ export class FrameRows implements Rows {
       this.#starts[row] = start
       this.offsets[row] = start
     }
+    return copies
   }
 }

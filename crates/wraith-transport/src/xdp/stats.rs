@@ -144,7 +144,7 @@ impl DropReason {
             DropReason::FillEmpty => {
                 "Finish batches sooner, take fewer slots, or give the socket more frames (memory_budget, frames)."
             }
-            DropReason::RxFull => "Receive more often, or use a deeper RX ring (rings.rx).",
+            DropReason::RxFull => "Receive more often, or use a deeper RX ring (rx_ring).",
             DropReason::TooLong => {
                 "Use frame_size 4096 or a smaller headroom, or switch LRO and GRO off on the interface."
             }
