@@ -228,7 +228,8 @@ export class Reader<R extends Rows = Rows> implements Source {
     const consumer = this.#consumer
     if (consumer === undefined) {
       this.#native.hold()
-      return DONE
+      this.#native.finish()
+      return KEPT
     }
     const batch = this.#open(count)
     if (consumer.kind === 'iterator') {
@@ -239,22 +240,24 @@ export class Reader<R extends Rows = Rows> implements Source {
       return KEPT
     }
     const { epoch } = this.#rows
-    let result: unknown
     try {
-      result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
+      const result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
+      // Asking whether it is a promise runs user code as well: a getter, a proxy.
+      const pending = isThenable(result)
+      // The handler has left with stop() or close(), which ended its batch; another consumer may have one by now.
+      if (this.#consumer !== consumer) return KEPT
+      if (pending) {
+        this.#native.hold()
+        this.#hold(consumer, batch, result as PromiseLike<unknown>)
+        return KEPT
+      }
     } catch (error) {
-      if (this.#rows.epoch === epoch) this.#rows.end()
+      if (this.#rows.epoch === epoch) this.#end()
       throw error
     }
-    // The handler has left with stop() or close(), which ended its batch; another consumer may have one by now.
-    if (this.#consumer !== consumer) return KEPT
-    if (isThenable(result)) {
-      this.#native.hold()
-      this.#hold(consumer, batch, result)
-      return KEPT
-    }
-    this.#rows.end()
-    return DONE
+    // On both sides and here, not by the answer: microtasks run before native gets that, and may read again.
+    this.#end()
+    return KEPT
   }
 
   /** Native has no slot to receive into. Returns whether it may try again at once. */
@@ -274,9 +277,11 @@ export class Reader<R extends Rows = Rows> implements Source {
   #wait(): number {
     // What rests in this isolate is for those who wait, too.
     this.#pool.slots.flushMagazine()
-    this.#starved = !this.#native.wait(this.#consumer !== undefined)
+    const fed = this.#native.wait(this.#consumer !== undefined)
+    // A queue that lacks slots does not hold up those that have some.
+    this.#starved = !fed && !this.#native.receives()
     if (this.#starved) this.#native.hold()
-    return this.#starved ? 0 : 1
+    return fed ? 1 : 0
   }
 
   /** A shared pool has slots for this socket, or is closed. */
@@ -294,7 +299,8 @@ export class Reader<R extends Rows = Rows> implements Source {
   #hold(consumer: HandlerConsumer, batch: Batch, promise: PromiseLike<unknown>): void {
     this.#held = true
     // A rejection goes on as an unhandled one, as it does from any async listener.
-    void Promise.resolve(promise).finally(() => {
+    // A promise of our own: `Promise.resolve` returns the user's, with whatever methods that has.
+    void new Promise((resolve) => resolve(promise)).finally(() => {
       if (this.#consumer !== consumer) return
       this.#held = false
       batch.dispose()
@@ -321,7 +327,10 @@ export class Reader<R extends Rows = Rows> implements Source {
       (this.#consumer?.kind === 'iterator' && this.#consumer.waiting !== undefined)
     if (!wanted || this.#held || this.#paused || this.#closed) return
     if (!this.#starved) this.#native.resume()
-    else if (this.#pool.slots.shared && this.#wait() > 0) this.#native.resume()
+    else if (this.#pool.slots.shared) {
+      this.#wait()
+      if (!this.#starved) this.#native.resume()
+    }
   }
 
   #next(consumer: IteratorConsumer): Promise<Batch | undefined> {
