@@ -241,7 +241,8 @@ export interface NativeUdpAttachOptions {
 
 /** What batches are received from, as the addon hands it out. */
 export interface NativeSource {
-  resume(): void
+  /** `true`: there are few slots to receive into, or none, which no descriptor will tell. */
+  resume(): boolean | undefined
   pause(): void
   /** Inside the dispatcher: as `pause`, but without the system call when `resume` follows before it returns. */
   hold(): void

@@ -94,6 +94,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
       rows: () => this.#rows,
       name: () => this.#name,
       resource: 'WRAITH_XDP',
+      watchesOn: true,
     })
     this.#sender = new FrameSender(this.#native, this.#pool, this.#internals)
     this.#upkeep = new Upkeep(this.#native, {

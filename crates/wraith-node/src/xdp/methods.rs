@@ -72,13 +72,14 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
 }
 
 impl XdpBinding {
+    /// Whether a queue that is to be read from is short of slots to receive into.
     fn set_reading(&self, reading: bool) -> Result<Reply, Error> {
         self.queues()?;
         if reading {
             self.check_lease()?;
         }
         self.on_loop().set_reading(reading)?;
-        Ok(Reply::Undefined)
+        Ok(Reply::Bool(reading && self.is_short()))
     }
 
     /// One batch, without waiting: its rows, 0 when there is nothing, -1 when there is no slot to receive into.
