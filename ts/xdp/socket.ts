@@ -281,6 +281,8 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     const { queue, rows } = checkOptions('send', options, ['queue', 'rows'])
     if (queue !== undefined) wholeNumber('queue', queue, 0, 4095)
     this.#open()
+    // Before a frame is copied, of which there may be none.
+    if (this.#info.txRing === 0) throw noTxRing()
     const [sent, asked] = isBatch(frames)
       ? this.#sendBatch(frames, queue, rows)
       : this.#sendGuards(frames, queue, rows)
@@ -452,4 +454,11 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     this.#resolveClosed()
     this.#events.emit('close')
   }
+}
+
+function noTxRing(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_UNSUPPORTED',
+    'this socket has no TX ring, so it only receives. Open it with txRing above 0.',
+  )
 }
