@@ -138,6 +138,8 @@ const answers = {
     await once(socket, 'listening')
     socket.setRecvBufferSize(1 << 22)
     listeners.set(port, new Listener(socket))
+    // Who hears on a port also sends from it.
+    senders.set(`${family} ${port}`, socket)
     return {}
   },
   heard: ({ port = PORT, count, ms }) => listeners.get(port).wait(count, ms),

@@ -131,7 +131,7 @@ export function frameOf(payload, { to = PORT, from = 40_000, address = FAR, mac 
   return Buffer.concat([mac, NEAR_MAC, Buffer.from([8, 0]), ip, udp])
 }
 
-/** Turns a received UDP frame round: sender and receiver change places, which keeps the checksums. */
+/** Turns a received UDP frame round: sender and receiver change places. UDP's checksum, which a veth leaves unfinished, is left out. */
 export function turnRound(frame) {
   const swap = (a, b, length) => {
     const first = Buffer.from(frame.subarray(a, a + length))
@@ -141,6 +141,7 @@ export function turnRound(frame) {
   swap(0, 6, 6)
   swap(26, 30, 4)
   swap(34, 36, 2)
+  frame.writeUInt16BE(0, 40)
 }
 
 /** A guard of a pool with a frame in it. */

@@ -13,6 +13,7 @@ const { NEAR, FAR, PORT, Tally, audited, datagram, ended, faultless, frameOf, gu
 const { thrownBy, turnRound, untilNow } = near
 const open = (options = {}) => XdpSocket.open('wraith0', { filter: { udpPorts: [PORT] }, frames: 512, ...options })
 const next = near.toldOnes()
+const tools = ${JSON.stringify(nearTools)}
 `
 
 export interface Sending {

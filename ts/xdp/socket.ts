@@ -102,6 +102,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
       rows: () => this.#rows,
       name: () => this.#name,
       resource: 'WRAITH_XDP',
+      watchesOn: true,
     })
     this.#sender = new FrameSender(this.#native, this.#pool, this.#internals, (accepted, asked) =>
       this.#upkeep.sent(accepted, asked),
@@ -291,10 +292,9 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     const { queue, rows } = checkOptions('send', options, ['queue', 'rows'])
     if (queue !== undefined) wholeNumber('queue', queue, 0, 4095)
     this.#open()
-    const sent = isBatch(frames)
-      ? this.#sendBatch(frames, queue, rows)
-      : this.#sendGuards(frames, queue, rows)
-    return sent
+    // Before a frame is copied, of which there may be none.
+    if (this.#info.txRing === 0) throw noTxRing()
+    return isBatch(frames) ? this.#sendBatch(frames, queue, rows) : this.#sendGuards(frames, queue, rows)
   }
 
   /**
@@ -456,4 +456,11 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     this.#resolveClosed()
     this.#events.emit('close')
   }
+}
+
+function noTxRing(): WraithError {
+  return new WraithError(
+    'WRAITH_ERR_UNSUPPORTED',
+    'this socket has no TX ring, so it only receives. Open it with txRing above 0.',
+  )
 }

@@ -84,6 +84,12 @@ pub(crate) trait Source: Sized + 'static {
     /// Takes the next batch. `None`: there is nothing to receive with any more.
     fn receive(&self) -> Option<Received>;
 
+    /// Whether it has little or nothing to receive into, which its descriptor does not tell: it is called starved without being readable.
+    /// Others are told by the next packet.
+    fn is_short(&self) -> bool {
+        false
+    }
+
     /// The batch ends; after a close there is none.
     fn finish(&self);
 
@@ -440,7 +446,7 @@ fn drain<S: Source>(source: &S) {
         }
         let Some(received) = source.receive() else { return };
         match received {
-            Received::Empty => return,
+            Received::Empty => break,
             Received::Failed(error) => {
                 // What fails now will fail again at once: the user decides whether to resume.
                 on_loop.reading.set(false);
@@ -474,6 +480,12 @@ fn drain<S: Source>(source: &S) {
                 }
             }
         }
+    }
+    if on_loop.reading.get()
+        && source.is_short()
+        && matches!(on_loop.call(Kind::Starved, None), Outcome::Gone)
+    {
+        return on_loop.halt();
     }
     on_loop.watch_or_report();
 }

@@ -259,6 +259,13 @@ impl Source for XdpBinding {
         Some(nothing)
     }
 
+    /// Whether any queue is: its frames would be lost.
+    fn is_short(&self) -> bool {
+        let mut sockets = self.sockets.borrow_mut();
+        // Each is filled up.
+        sockets.iter_mut().flatten().fold(false, |short, socket| socket.is_short() || short)
+    }
+
     fn finish(&self) {
         // The next receive tells.
         let _ = self.hide();

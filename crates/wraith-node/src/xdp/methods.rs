@@ -31,10 +31,6 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
         Ok(Reply::Undefined)
     })?;
     add(c"memory", |_, this, _| memory::show(this))?;
-    add(c"receives", |_, this, _| {
-        // Whether the kernel has a frame to receive into on any queue: then reading goes on while others wait for slots.
-        Ok(Reply::Bool(this.sockets.borrow().iter().flatten().any(|socket| socket.with_kernel().0 > 0)))
-    })?;
     add(c"copyOut", |_, this, args| memory::copy_out(this, args))?;
     add(c"take", |_, this, args| this.take(args))?;
     add(c"parseFrames", |_, this, args| this.parse(Kind::Frames, args))?;
@@ -77,13 +73,14 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
 }
 
 impl XdpBinding {
+    /// Whether a queue that is to be read from is short of slots to receive into.
     fn set_reading(&self, reading: bool) -> Result<Reply, Error> {
         self.queues()?;
         if reading {
             self.check_lease()?;
         }
         self.on_loop().set_reading(reading)?;
-        Ok(Reply::Undefined)
+        Ok(Reply::Bool(reading && self.is_short()))
     }
 
     /// One batch, without waiting: its rows, 0 when there is nothing, -1 when there is no slot to receive into.

@@ -6,6 +6,9 @@ use crate::memory::{Dirty, Owner, State};
 use crate::udp::Received;
 use crate::{Code, Error};
 
+/// A socket that has less than this part of its slots with the kernel, and less than a batch, is short.
+const FEW: u32 = 8;
+
 /// One frame of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -179,6 +182,22 @@ impl XdpSocket {
     pub fn wanted(&self) -> u32 {
         let wanted = self.config.fill.saturating_sub(self.posted);
         if self.rings.is_some() { wanted } else { 0 }
+    }
+
+    /// Whether the kernel is left with few slots to receive into, or none, and the pool has no more: to be asked when a batch has ended,
+    /// before waiting for the next one. Gives the kernel what the pool has.
+    ///
+    /// With none, nothing will ever come, and poll(2) never says so. With few, the next burst is lost, though slots may have come home
+    /// long before it: nothing looks for them until a frame comes. Who is short waits as [`XdpSocket::feed`] says.
+    pub fn is_short(&mut self) -> bool {
+        if self.rings.is_none() || self.config.fill == 0 || !self.rows.is_empty() {
+            return false;
+        }
+        self.refill();
+        if self.posted == 0 {
+            XdpMetrics::add(&self.metrics.starved, 1);
+        }
+        self.posted < (self.config.fill / FEW).clamp(1, self.config.batch_size as u32)
     }
 
     /// Gives the kernel one slot more to receive into: one that the caller holds as `from` says. `false`: it has as many as it should,
