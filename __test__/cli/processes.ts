@@ -6,6 +6,13 @@ import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('../../dist/ts/cli/main.js', import.meta.url))
 
+export interface RunOptions {
+  /** Runs as this user and group; takes root. */
+  readonly as?: number
+  /** Where it finds programs. */
+  readonly path?: string
+}
+
 /** A run of the command line tool whose processes can be told from all others. */
 export class Run {
   readonly #mark = `WRAITH_TEST_RUN=${randomUUID()}`
@@ -13,11 +20,12 @@ export class Run {
   stdout = ''
   stderr = ''
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], { as, path }: RunOptions = {}) {
     const [name = '', value = ''] = this.#mark.split('=')
     this.child = spawn(process.execPath, [MAIN, ...args], {
-      env: { ...process.env, [name]: value },
+      env: { ...process.env, [name]: value, ...(path !== undefined && { PATH: path }) },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(as !== undefined && { uid: as, gid: as }),
     })
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.stdout += chunk
@@ -52,8 +60,17 @@ export class Run {
 
 /** Empty for processes that are gone, or not ours. */
 function environmentOf(pid: string): string {
+  return textOf(`/proc/${pid}/environ`)
+}
+
+/** The arguments of a process, the program the first. */
+export function commandOf(pid: number): string[] {
+  return textOf(`/proc/${pid}/cmdline`).split('\0')
+}
+
+function textOf(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1')
+    return readFileSync(path, 'latin1')
   } catch {
     return ''
   }

@@ -2,6 +2,7 @@
 import { CliUsageError, parseArguments } from './arguments.js'
 import { libraryVersion } from './demo/machine.js'
 import { runDemo } from './demo/run.js'
+import { runXdpDemo } from './demo/xdp/run.js'
 import { DEMO_HELP, HELP } from './help.js'
 
 async function main(): Promise<number> {
@@ -18,6 +19,8 @@ async function main(): Promise<number> {
       return 0
     case 'demo':
       return runDemo(command)
+    case 'xdp-demo':
+      return runXdpDemo(command)
   }
 }
 
