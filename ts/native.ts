@@ -260,6 +260,8 @@ export interface NativeSource {
   listen(wake: () => void): void
   /** On a shared pool: whether there is a slot to receive into now; otherwise it comes. `consumed`: keeps the loop alive. */
   wait(consumed: boolean): boolean
+  /** Whether something can still be received while it waits for slots: by other queues than the one that has none. */
+  receives(): boolean
   /** On a shared pool: posts what came; whether the wait is over. */
   fed(): boolean
   /** Gives up the lease to read, and returns the id to attach with. */

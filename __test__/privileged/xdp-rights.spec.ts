@@ -15,6 +15,7 @@ interface Outcome {
   uid: number
   probed: XdpProbe
   tried: { returned?: string; code?: string; message?: string }
+  opened: { frames?: number; code?: string; message?: string }
 }
 
 const aboutProcess = ({ findings }: XdpProbe): XdpFinding[] =>
@@ -54,6 +55,14 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
             uid: process.getuid(),
             probed: probe('wraith0'),
             tried: thrownBy(() => testFilter({ etherTypes: [0x88b5] }, frame)),
+            opened: await XdpSocket.open('wraith0', { filter: { etherTypes: [0x88b5] } }).then(
+              async (xdp) => {
+                const frames = xdp.info().framesPerQueue
+                await xdp.close()
+                return { frames }
+              },
+              ({ code, message }) => ({ code, message }),
+            ),
           })
           `,
           capable.options(ambient),
@@ -67,18 +76,21 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
   // AmbientCapabilities= with NoNewPrivileges=yes.
   rightsTest('has what it needs from a service manager', { ambient: AMBIENT }, allThere)
 
-  function allThere({ uid, probed, tried }: Outcome): void {
+  function allThere({ uid, probed, tried, opened }: Outcome): void {
     expect(uid).toBe(65_534)
     expect(probed).toMatchObject({ ready: true, missingCapabilities: [] })
     expect(probed).not.toHaveProperty('lockedMemoryBytes')
     expect(aboutProcess(probed)).toEqual([])
     expect(tried).toEqual({ returned: 'socket' })
+    expect(opened).toEqual({ frames: FRAMES / 2048 })
   }
 
   rightsTest(
     'lacks nothing but memory that may be locked with three, and is told what lifts that limit',
     { file: 'cap_net_admin,cap_net_raw,cap_bpf=ep' },
-    ({ probed, tried }) => {
+    ({ probed, tried, opened }) => {
+      expect(opened.code).toBe('WRAITH_ERR_NO_MEMORY')
+      expect(opened.message).toContain('RLIMIT_MEMLOCK')
       expect(probed).toMatchObject({
         ready: false,
         missingCapabilities: [],
@@ -101,18 +113,23 @@ describe('a user who is not root, by a copy of Node.js with capabilities of its 
     ['CAP_NET_RAW', 'cap_net_admin,cap_bpf=ep', ['CAP_NET_RAW']],
     ['CAP_BPF', 'cap_net_admin,cap_net_raw=ep', ['CAP_BPF']],
   ] as const) {
-    rightsTest(`is told exactly what is missing: ${what}`, { file: capabilities }, ({ probed, tried }) => {
-      expect(probed).toMatchObject({ ready: false, missingCapabilities: missing })
-      const lacks = aboutProcess(probed).filter((finding) => finding.what.includes('lacks'))
-      expect(lacks).toMatchObject([
-        { severity: 'blocking', what: `This process lacks ${missing.join(', ')}` },
-      ])
-      const recipe = `\`setcap ${missing.join(',').toLowerCase()}=ep <the program>\``
-      expect(lacks[0]?.remedy).toContain(recipe)
-      expect(tried.code).toBe('WRAITH_ERR_PERMISSION')
-      expect(tried.message).toContain(recipe)
-      expect(tried.message).toContain(`grant ${missing.join(', ')}:`)
-    })
+    rightsTest(
+      `is told exactly what is missing: ${what}`,
+      { file: capabilities },
+      ({ probed, tried, opened }) => {
+        expect(probed).toMatchObject({ ready: false, missingCapabilities: missing })
+        const lacks = aboutProcess(probed).filter((finding) => finding.what.includes('lacks'))
+        expect(lacks).toMatchObject([
+          { severity: 'blocking', what: `This process lacks ${missing.join(', ')}` },
+        ])
+        const recipe = `\`setcap ${missing.join(',').toLowerCase()}=ep <the program>\``
+        expect(lacks[0]?.remedy).toContain(recipe)
+        expect([tried.code, opened.code]).toEqual(['WRAITH_ERR_PERMISSION', 'WRAITH_ERR_PERMISSION'])
+        expect(opened.message).toContain(`grant ${missing.join(', ')}:`)
+        expect(tried.message).toContain(recipe)
+        expect(tried.message).toContain(`grant ${missing.join(', ')}:`)
+      },
+    )
   }
 
   test('has no use of NODE_OPTIONS, which such a Node.js ignores, but of the environment', async (context) => {

@@ -49,8 +49,6 @@ export interface ReaderSetup<R extends Rows> {
   /** The type of the async resource that handlers run in. */
   readonly resource: string
   readonly onBatch?: (rows: R, count: number) => void
-  /** Watches on while it waits for slots: it has several queues, and is not readable for want of slots. */
-  readonly watchesOn?: boolean
 }
 
 /**
@@ -64,7 +62,6 @@ export class Reader<R extends Rows = Rows> implements Source {
   readonly #name: () => string
   readonly #resource: string
   readonly #onBatch: ((rows: R, count: number) => void) | undefined
-  readonly #watchesOn: boolean
   readonly #endNow = (): void => this.#end()
   #consumer: HandlerConsumer | IteratorConsumer | undefined
   /** A consumer's promise, or an iterator's body, holds the batch. */
@@ -75,14 +72,13 @@ export class Reader<R extends Rows = Rows> implements Source {
   #starved = false
   #closed = false
 
-  constructor({ native, pool, rows, name, resource, onBatch, watchesOn = false }: ReaderSetup<R>) {
+  constructor({ native, pool, rows, name, resource, onBatch }: ReaderSetup<R>) {
     this.#native = native
     this.#pool = pool
     this.#rows = rows(() => this.#short())
     this.#name = name
     this.#resource = resource
     this.#onBatch = onBatch
-    this.#watchesOn = watchesOn
     if (pool.slots.shared) fromNative(() => native.listen(() => this.#delivered()))
   }
 
@@ -232,7 +228,8 @@ export class Reader<R extends Rows = Rows> implements Source {
     const consumer = this.#consumer
     if (consumer === undefined) {
       this.#native.hold()
-      return DONE
+      this.#native.finish()
+      return KEPT
     }
     const batch = this.#open(count)
     if (consumer.kind === 'iterator') {
@@ -243,22 +240,24 @@ export class Reader<R extends Rows = Rows> implements Source {
       return KEPT
     }
     const { epoch } = this.#rows
-    let result: unknown
     try {
-      result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
+      const result = consumer.resource.runInAsyncScope(consumer.handler, undefined, batch)
+      // Asking whether it is a promise runs user code as well: a getter, a proxy.
+      const pending = isThenable(result)
+      // The handler has left with stop() or close(), which ended its batch; another consumer may have one by now.
+      if (this.#consumer !== consumer) return KEPT
+      if (pending) {
+        this.#native.hold()
+        this.#hold(consumer, batch, result as PromiseLike<unknown>)
+        return KEPT
+      }
     } catch (error) {
-      if (this.#rows.epoch === epoch) this.#rows.end()
+      if (this.#rows.epoch === epoch) this.#end()
       throw error
     }
-    // The handler has left with stop() or close(), which ended its batch; another consumer may have one by now.
-    if (this.#consumer !== consumer) return KEPT
-    if (isThenable(result)) {
-      this.#native.hold()
-      this.#hold(consumer, batch, result)
-      return KEPT
-    }
-    this.#rows.end()
-    return DONE
+    // On both sides and here, not by the answer: microtasks run before native gets that, and may read again.
+    this.#end()
+    return KEPT
   }
 
   /** Native has no slot to receive into. Returns whether it may try again at once. */
@@ -278,9 +277,11 @@ export class Reader<R extends Rows = Rows> implements Source {
   #wait(): number {
     // What rests in this isolate is for those who wait, too.
     this.#pool.slots.flushMagazine()
-    this.#starved = !this.#native.wait(this.#consumer !== undefined)
-    if (this.#starved && !this.#watchesOn) this.#native.hold()
-    return this.#starved ? 0 : 1
+    const fed = this.#native.wait(this.#consumer !== undefined)
+    // A queue that lacks slots does not hold up those that have some.
+    this.#starved = !fed && !this.#native.receives()
+    if (this.#starved) this.#native.hold()
+    return fed ? 1 : 0
   }
 
   /** A shared pool has slots for this socket, or is closed. */
@@ -298,7 +299,8 @@ export class Reader<R extends Rows = Rows> implements Source {
   #hold(consumer: HandlerConsumer, batch: Batch, promise: PromiseLike<unknown>): void {
     this.#held = true
     // A rejection goes on as an unhandled one, as it does from any async listener.
-    void Promise.resolve(promise).finally(() => {
+    // A promise of our own: `Promise.resolve` returns the user's, with whatever methods that has.
+    void new Promise((resolve) => resolve(promise)).finally(() => {
       if (this.#consumer !== consumer) return
       this.#held = false
       batch.dispose()
@@ -324,7 +326,11 @@ export class Reader<R extends Rows = Rows> implements Source {
       this.#consumer?.kind === 'handler' ||
       (this.#consumer?.kind === 'iterator' && this.#consumer.waiting !== undefined)
     if (!wanted || this.#held || this.#paused || this.#closed) return
-    if (this.#starved && (!this.#pool.slots.shared || this.#wait() === 0) && !this.#watchesOn) return
+    if (this.#starved) {
+      if (!this.#pool.slots.shared) return
+      this.#wait()
+      if (this.#starved) return
+    }
     if (this.#native.resume() === true) this.onStarved()
   }
 

@@ -30,5 +30,10 @@ function openError(thrown: unknown): unknown {
 
 /** This thread's attachment to the UMEM's pool. A receive path never takes heap buffers, and what is sent lies in the UMEM. */
 export function poolOf(ready: NativeXdpReady): BufferPool {
-  return BufferPool.attach({ kind: POOL_TOKEN, id: ready.pool }, { onExhausted: 'throw' })
+  try {
+    return BufferPool.attach({ kind: POOL_TOKEN, id: ready.pool }, { onExhausted: 'throw' })
+  } catch (error) {
+    ready.discard()
+    throw error
+  }
 }

@@ -21,42 +21,63 @@ export class FrameSender {
   readonly #pool: BufferPool
   readonly #internals: PoolInternals
   readonly #words = new Uint32Array(2 * MOST)
+  readonly #sent: (accepted: number, asked: number) => void
+  /** The last send was short of a frame to copy into, and not of room in the ring. */
+  #lackedFrame = false
 
-  constructor(native: NativeXdp, pool: BufferPool, internals: PoolInternals) {
+  /** @param sent told after each try, also one that throws in its middle */
+  constructor(
+    native: NativeXdp,
+    pool: BufferPool,
+    internals: PoolInternals,
+    sent: (accepted: number, asked: number) => void,
+  ) {
     this.#native = native
     this.#pool = pool
     this.#internals = internals
+    this.#sent = sent
+  }
+
+  /** Whether what the last send lacked is there, as far as that can be told without sending. */
+  hasRoom(): boolean {
+    return !this.#lackedFrame || this.#pool.available > 0
+  }
+
+  /** Sends `all` in parts that fit a native call; how many, from the first one on. */
+  #inParts<T>(all: readonly T[], send: (part: readonly T[]) => number): number {
+    this.#lackedFrame = false
+    let sent = 0
+    try {
+      while (sent < all.length) {
+        const part = all.slice(sent, sent + MOST)
+        const accepted = send(part)
+        sent += accepted
+        if (accepted < part.length) break
+      }
+    } finally {
+      this.#sent(sent, all.length)
+    }
+    return sent
   }
 
   /** Sends guards, which are native's from then on; how many, from the first one on. */
-  guards(guards: readonly PooledBuffer[], queue = ANY): number {
+  guards(given: readonly PooledBuffer[], queue = ANY): number {
     const seen = new Set<PooledBuffer>()
-    for (const [i, guard] of guards.entries()) {
+    const guards: PooledBuffer[] = []
+    for (let i = 0; i < given.length; i++) {
+      const guard = given[i] as PooledBuffer
       this.#check(`frames[${i}]`, guard)
       if (seen.has(guard)) throw twice(i)
       seen.add(guard)
+      guards.push(guard)
     }
-    let sent = 0
-    while (sent < guards.length) {
-      const part = guards.slice(sent, sent + MOST)
-      const accepted = this.#send(part, queue)
-      sent += accepted
-      if (accepted < part.length) break
-    }
-    return sent
+    return this.#inParts(guards, (part) => this.#send(part, queue))
   }
 
   /** Sends rows of a batch of `rows.native`'s, where they lie if this socket has the same UMEM; how many, from the first one on. */
   rows(batch: Batch, rows: FrameRows, chosen: readonly number[] | undefined, queue = ANY): number {
     const wanted = chosen === undefined ? whole(batch, rows) : checked(batch, rows, chosen)
-    let sent = 0
-    while (sent < wanted.length) {
-      const part = wanted.slice(sent, sent + MOST)
-      const accepted = this.#sendRows(rows, part, queue)
-      sent += accepted
-      if (accepted < part.length) break
-    }
-    return sent
+    return this.#inParts(wanted, (part) => this.#sendRows(rows, part, queue))
   }
 
   #check(name: string, guard: unknown): void {
@@ -125,10 +146,16 @@ export class FrameSender {
 
   /** A frame of another pool or of the heap, in this UMEM. */
   #copy({ view, length }: Ticket): PooledBuffer | undefined {
-    const copy = this.#pool.tryAcquire()
+    const copy = this.#acquire()
     if (copy === undefined) return undefined
     copy.bytes.set(view.subarray(0, length))
     copy.length = length
+    return copy
+  }
+
+  #acquire(): PooledBuffer | undefined {
+    const copy = this.#pool.tryAcquire()
+    if (copy === undefined) this.#lackedFrame = true
     return copy
   }
 
@@ -149,7 +176,7 @@ export class FrameSender {
   #sendCopies(rows: FrameRows, part: readonly number[], queue: number): number {
     const copies: PooledBuffer[] = []
     for (const row of part) {
-      const copy = this.#pool.tryAcquire()
+      const copy = this.#acquire()
       if (copy === undefined) break
       const bytes = rows.bytes(row)
       copy.bytes.set(bytes)
@@ -181,7 +208,10 @@ function whole(batch: Batch, rows: FrameRows): number[] {
 function checked(batch: Batch, rows: FrameRows, chosen: readonly number[]): readonly number[] {
   if (!Array.isArray(chosen)) throw invalidType('rows', chosen, 'an array of row numbers')
   const seen = new Set<number>()
-  for (const row of chosen) {
+  const sent: number[] = []
+  // Each is read once, into an array of ours: what is sent is what was checked.
+  for (let i = 0; i < chosen.length; i++) {
+    const row = chosen[i] as number
     if (!(row >= 0 && row < batch.length && Number.isInteger(row))) throw noSuchRow(row, batch.length)
     if (rows.isTaken(row) || seen.has(row)) {
       throw new WraithError(
@@ -191,6 +221,7 @@ function checked(batch: Batch, rows: FrameRows, chosen: readonly number[]): read
       )
     }
     seen.add(row)
+    sent.push(row)
   }
-  return chosen
+  return sent
 }

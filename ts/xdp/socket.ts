@@ -26,7 +26,10 @@ import { Upkeep } from './upkeep.js'
 interface XdpEventMap {
   /** A send that accepted fewer frames than it was given would accept more now. */
   drain: []
-  /** The interface has gone or is down, or the memory of frames was moved; reading is paused. Without a listener it is thrown. */
+  /**
+   * The interface has gone or is down; or frames cannot be received, and reading is paused; or the UMEM's memory was moved, and the socket is
+   * closed. Without a listener it is thrown.
+   */
   error: [error: WraithError]
   /** The queues are free again. */
   close: []
@@ -85,7 +88,12 @@ export class XdpSocket implements AsyncDisposable, Disposable {
         () => this.#ended(),
       ),
     )
-    this.#info = infoOf(this.#native, options.views)
+    try {
+      this.#info = infoOf(this.#native, options.views)
+    } catch (error) {
+      this.#native.close()
+      throw error
+    }
     this.#name = `the AF_XDP socket on ${this.#info.interface}`
     this.#rows = new FrameRows(this.#native, this.#internals, options.views)
     this.#reader = new Reader({
@@ -94,10 +102,12 @@ export class XdpSocket implements AsyncDisposable, Disposable {
       rows: () => this.#rows,
       name: () => this.#name,
       resource: 'WRAITH_XDP',
-      watchesOn: true,
     })
-    this.#sender = new FrameSender(this.#native, this.#pool, this.#internals)
+    this.#sender = new FrameSender(this.#native, this.#pool, this.#internals, (accepted, asked) =>
+      this.#upkeep.sent(accepted, asked),
+    )
     this.#upkeep = new Upkeep(this.#native, {
+      hasRoom: () => this.#sender.hasRoom(),
       drained: () => this.#events.emit('drain'),
       failed: (error) => this.#fail(error),
     })
@@ -190,8 +200,8 @@ export class XdpSocket implements AsyncDisposable, Disposable {
 
   /**
    * Calls `handler` with each batch, in the async context of this call. The batch is the handler's until it returns; if it returns a promise,
-   * until that settles, and no other batch comes meanwhile. Every view of the batch is empty after that. What it throws is an uncaught
-   * exception, and the next batch comes all the same.
+   * until that settles, and no other batch comes meanwhile. Every view of the batch is empty after that, or, with `views: 'copied'`, shows a
+   * later one. What it throws is an uncaught exception, and the next batch comes all the same.
    *
    * @throws WRAITH_ERR_BUSY (it has a consumer; another handle reads), WRAITH_ERR_SOCKET_CLOSED
    */
@@ -270,12 +280,12 @@ export class XdpSocket implements AsyncDisposable, Disposable {
    * they were sent. Those of another pool are copied.
    *
    * A batch, of this socket or of another one: its rows as they are now, with what was changed in them. Accepted rows are no part of it
-   * any more, and all views of the batch are empty: call `bytes(i)` again. With sockets that have different UMEMs the frames are copied, and
+   * any more, and all views of the batch are empty (unless they are copies): call `bytes(i)` again. With sockets that have different UMEMs the frames are copied, and
    * the rows stay.
    *
    * @throws WRAITH_ERR_STALE_BUFFER, WRAITH_ERR_STALE_BATCH, WRAITH_ERR_OUT_OF_RANGE, WRAITH_ERR_INVALID_ARG_TYPE, WRAITH_ERR_UNSUPPORTED (no
    *   TX ring), WRAITH_ERR_BUSY (another handle has the lease), WRAITH_ERR_SOCKET_CLOSED, WRAITH_ERR_SYSTEM (the interface is down).
-   *   When it throws, nothing of this call's last 256 frames was accepted.
+   *   When it throws, some of the frames may have been accepted: those guards are disposed, those rows taken.
    */
   send(frames: Batch | PooledBuffer | readonly PooledBuffer[], options: XdpSendOptions = {}): number {
     const { queue, rows } = checkOptions('send', options, ['queue', 'rows'])
@@ -283,10 +293,9 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     this.#open()
     // Before a frame is copied, of which there may be none.
     if (this.#info.txRing === 0) throw noTxRing()
-    const [sent, asked] = isBatch(frames)
+    const sent = isBatch(frames)
       ? this.#sendBatch(frames, queue, rows)
       : this.#sendGuards(frames, queue, rows)
-    this.#upkeep.sent(sent < asked)
     return sent
   }
 
@@ -408,22 +417,17 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     return this.#native
   }
 
-  #sendBatch(
-    batch: Batch,
-    queue: number | undefined,
-    chosen: readonly number[] | undefined,
-  ): [sent: number, asked: number] {
+  #sendBatch(batch: Batch, queue: number | undefined, chosen: readonly number[] | undefined): number {
     const rows = rowsOf(batch)
     if (!(rows instanceof FrameRows)) throw invalidType('frames', batch, 'a batch of an XdpSocket, or guards')
-    const left = chosen?.length ?? batch.length
-    return [this.#sender.rows(batch, rows, chosen, queue), left]
+    return this.#sender.rows(batch, rows, chosen, queue)
   }
 
   #sendGuards(
     frames: PooledBuffer | readonly PooledBuffer[],
     queue: number | undefined,
     rows: unknown,
-  ): [sent: number, asked: number] {
+  ): number {
     const guards = isGuard(frames) ? [frames] : frames
     if (!Array.isArray(guards)) throw invalidType('frames', frames, 'a batch, a guard or an array of guards')
     if (rows !== undefined) {
@@ -433,7 +437,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
         { option: 'rows' },
       )
     }
-    return [this.#sender.guards(guards, queue), guards.length]
+    return this.#sender.guards(guards, queue)
   }
 
   #dispatch(kind: number, value: number | Error): number {

@@ -8,6 +8,8 @@ const FIRST_MS = 1
 const LONGEST_MS = 64
 
 interface UpkeepEvents {
+  /** Whether a frame could be sent now. */
+  hasRoom(): boolean
   /** There is room to send again. */
   drained(): void
   failed(error: WraithError): void
@@ -24,6 +26,7 @@ export class Upkeep {
   #pause = FIRST_MS
   #short = false
   #checking: NodeJS.Timeout | undefined
+  #ended = false
 
   constructor(native: NativeXdp, events: UpkeepEvents) {
     this.#native = native
@@ -32,17 +35,19 @@ export class Upkeep {
 
   /** Frames come: asks for errors from now on. */
   watch(): void {
+    if (this.#ended) return
     this.#checking ??= setInterval(() => this.#guarded(() => this.#native.check()), CHECK_MS).unref()
   }
 
-  /** Frames were sent. `short`: not all that were to be. */
-  sent(short: boolean): void {
-    if (short) this.#short = true
-    this.#pause = FIRST_MS
+  /** `accepted` of `asked` frames were sent. */
+  sent(accepted: number, asked: number): void {
+    if (accepted < asked) this.#short = true
+    if (accepted > 0) this.#pause = FIRST_MS
     this.#later()
   }
 
   end(): void {
+    this.#ended = true
     clearTimeout(this.#flushing)
     clearInterval(this.#checking)
     this.#flushing = undefined
@@ -50,6 +55,7 @@ export class Upkeep {
   }
 
   #later(): void {
+    if (this.#ended) return
     if (this.#flushing === undefined) this.#flushing = setTimeout(() => this.#flush(), this.#pause)
     if (this.#short) this.#flushing.ref()
     else this.#flushing.unref()
@@ -58,22 +64,25 @@ export class Upkeep {
   #flush(): void {
     this.#flushing = undefined
     let left = 0
-    this.#guarded(() => {
+    const failed = !this.#guarded(() => {
       left = this.#native.flush()
     })
     this.#pause = Math.min(2 * this.#pause, LONGEST_MS)
-    if (this.#short) {
+    if (this.#short && !failed && this.#events.hasRoom()) {
       this.#short = false
       this.#events.drained()
     }
-    if (left > 0) this.#later()
+    if (left > 0 || (this.#short && !failed)) this.#later()
   }
 
-  #guarded(call: () => void): void {
+  /** Whether it did not throw. */
+  #guarded(call: () => void): boolean {
     try {
       call()
+      return true
     } catch (error) {
       this.#events.failed(wrapNative(error) as WraithError)
+      return false
     }
   }
 }

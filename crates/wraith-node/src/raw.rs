@@ -330,8 +330,22 @@ pub(crate) fn array(
 
 /// Sets a property of an object that we made.
 pub(crate) fn set(env: Env, object: Value, name: &'static CStr, value: Value) -> Result<(), Error> {
+    let attributes = sys::PropertyAttributes::writable
+        | sys::PropertyAttributes::enumerable
+        | sys::PropertyAttributes::configurable;
+    let property = sys::napi_property_descriptor {
+        utf8name: name.as_ptr(),
+        name: ptr::null_mut(),
+        method: None,
+        getter: None,
+        setter: None,
+        value,
+        attributes,
+        data: ptr::null_mut(),
+    };
+    // Defined and not assigned: assigning calls a setter that user code has put on Object.prototype.
     // SAFETY: both handles are of the current scope; the name is NUL-terminated.
-    check(unsafe { sys::napi_set_named_property(env, object, name.as_ptr(), value) }, "a property")
+    check(unsafe { sys::napi_define_properties(env, object, 1, &property) }, "a property")
 }
 
 /// Sets many numeric properties at once.

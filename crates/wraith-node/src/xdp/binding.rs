@@ -176,21 +176,36 @@ impl XdpBinding {
     /// Empties every view of the UMEM: its frames may leave JavaScript. Cheap when JavaScript has not looked at the batch.
     ///
     /// # Errors
-    /// [`memory::moved`]: user code has moved the memory. The queues are closed, because nothing may be written there any more.
+    /// [`memory::moved`]: user code has moved the memory. All queues of the UMEM are closed, those of other threads when they look.
     pub(super) fn hide(&self) -> Result<(), Error> {
         if self.umem.hide(0) == Left::Unseen {
             return Ok(());
         }
-        if let Some(sockets) = self.sockets.take() {
-            self.unwatch(&sockets);
-            // Closing a socket makes the kernel stop writing before it returns.
-            drop(sockets);
+        if let Some(queues) = &*self.queues.borrow() {
+            queues.umem.expose();
         }
-        self.broken.set(true);
-        if let Some(epoll) = &mut *self.epoll.borrow_mut() {
-            epoll.ring()?;
+        let all = BINDINGS.with_borrow(|all| all.values().filter_map(Weak::upgrade).collect::<Vec<_>>());
+        for it in all.iter().filter(|it| Arc::ptr_eq(it.attachment.core(), self.attachment.core())) {
+            it.break_off();
         }
         Err(memory::moved())
+    }
+
+    /// Closes the sockets because of what became of the UMEM; the next receive tells.
+    fn break_off(&self) {
+        let Some(sockets) = self.sockets.take() else { return };
+        self.unwatch(&sockets);
+        // Closing a socket makes the kernel stop writing before it returns.
+        drop(sockets);
+        self.broken.set(true);
+        if let Some(epoll) = &mut *self.epoll.borrow_mut() {
+            // Without it the next receive is later.
+            let _ = epoll.ring();
+        }
+    }
+
+    fn is_exposed(&self) -> bool {
+        self.queues.borrow().as_ref().is_some_and(|queues| queues.umem.is_exposed())
     }
 
     /// The socket whose batch is out.
@@ -213,6 +228,9 @@ impl Source for XdpBinding {
 
     /// One queue's batch, the queues in turn.
     fn receive(&self) -> Option<Received> {
+        if self.is_exposed() {
+            self.break_off();
+        }
         if self.broken.take() {
             return Some(Received::Failed(memory::moved()));
         }
@@ -225,7 +243,11 @@ impl Source for XdpBinding {
             match sockets[at].receive() {
                 Received::Empty => {}
                 Received::Starved => nothing = Received::Starved,
-                Received::Failed(error) => return Some(Received::Failed(error)),
+                Received::Failed(error) => {
+                    // The others have their turn when reading goes on.
+                    self.current.set(at);
+                    return Some(Received::Failed(error));
+                }
                 Received::Rows { rows, more } => {
                     self.current.set(at);
                     self.columns.write(sockets[at].rows());

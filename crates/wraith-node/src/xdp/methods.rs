@@ -31,6 +31,10 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
         Ok(Reply::Undefined)
     })?;
     add(c"memory", |_, this, _| memory::show(this))?;
+    add(c"receives", |_, this, _| {
+        // Whether the kernel has a frame to receive into on any queue: then reading goes on while others wait for slots.
+        Ok(Reply::Bool(this.sockets.borrow().iter().flatten().any(|socket| socket.with_kernel().0 > 0)))
+    })?;
     add(c"copyOut", |_, this, args| memory::copy_out(this, args))?;
     add(c"take", |_, this, args| this.take(args))?;
     add(c"parseFrames", |_, this, args| this.parse(Kind::Frames, args))?;
@@ -54,7 +58,8 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
     })?;
     add(c"metrics", |env, this, _| {
         let queues = this.queues()?;
-        values::metrics(env, &queues, this.sockets.borrow().as_deref()).map(Reply::Value)
+        let counters = values::look(&queues, this.sockets.borrow().as_deref());
+        values::metrics(env, &counters).map(Reply::Value)
     })?;
     add(c"setRef", |_, this, args| {
         this.on_loop().set_ref(args.bool(0)?);
@@ -86,6 +91,8 @@ impl XdpBinding {
     fn receive_now(&self) -> Result<Reply, Error> {
         self.queues()?;
         self.check_lease()?;
+        // The facade has ended its batch; native's, which this call may come in, ends with it.
+        self.finish();
         match self.receive() {
             Some(Received::Rows { rows, .. }) => {
                 self.on_loop().batch_begins();

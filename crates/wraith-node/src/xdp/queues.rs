@@ -1,10 +1,12 @@
 //! Queues of an interface that are read from together: what outlives the isolate that reads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wraith_transport::xdp::{KernelStatistics, XdpDevice, XdpMetrics, XdpSocket, XdpUmem};
 use wraith_transport::{Code, Error};
 
+use super::memory::moved;
 use crate::isolate::OwnerNumber;
 use crate::lease::{Handle, Leases};
 use crate::registry::Id;
@@ -19,12 +21,25 @@ pub(super) type SharedHandle = Handle<Arc<Queues>>;
 pub(super) struct UmemPool {
     pub(super) pool: Arc<SharedPool>,
     pub(super) id: Id,
+    /// User code has moved its memory, and may see it for ever.
+    exposed: AtomicBool,
 }
 
 impl UmemPool {
     pub(super) fn enter(socket: &XdpSocket) -> Result<Arc<UmemPool>, Error> {
         let (pool, id) = SharedPool::enter(Arc::clone(socket.pool()))?;
-        Ok(Arc::new(UmemPool { pool, id }))
+        Ok(Arc::new(UmemPool { pool, id, exposed: AtomicBool::new(false) }))
+    }
+
+    /// Nobody may write there any more: no slot is handed out, and whoever has sockets closes them when they look.
+    pub(super) fn expose(&self) {
+        // Orders nothing but itself.
+        self.exposed.store(true, Ordering::Relaxed);
+        self.pool.core.close();
+    }
+
+    pub(super) fn is_exposed(&self) -> bool {
+        self.exposed.load(Ordering::Relaxed)
     }
 }
 
@@ -86,6 +101,9 @@ impl Queues {
 
     /// The sockets, for the one who has the lease.
     pub(super) fn take(&self) -> Result<Vec<XdpSocket>, Error> {
+        if self.umem.is_exposed() {
+            return Err(moved());
+        }
         lock(&self.resting)
             .take()
             .ok_or_else(|| Error::new(Code::Busy, "another handle reads from the queues"))
@@ -93,6 +111,10 @@ impl Queues {
 
     /// Gives them back, before the lease is given up.
     pub(super) fn give_back(&self, mut sockets: Vec<XdpSocket>) {
+        if self.umem.is_exposed() {
+            // Closing a socket makes the kernel stop writing before it returns.
+            return drop(sockets);
+        }
         for socket in &mut sockets {
             socket.finish();
         }

@@ -136,11 +136,12 @@ fn accepted(count: usize) -> Reply {
 /// Tells the kernel of frames that it has not taken, and takes back those that it has sent. Returns how many it still has.
 pub(super) fn flush(this: &XdpBinding) -> Result<Reply, Error> {
     let mut sending = 0;
+    let mut failed = None;
     for socket in this.sockets.borrow_mut().iter_mut().flatten() {
         if socket.with_kernel().1 > 0 {
-            socket.flush()?;
+            failed = socket.flush().err().or(failed);
             sending += socket.with_kernel().1;
         }
     }
-    Ok(Reply::Index(sending))
+    failed.map_or(Ok(Reply::Index(sending)), Err)
 }

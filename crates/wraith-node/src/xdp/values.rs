@@ -1,9 +1,9 @@
 //! What queues are, and what they count, under the names that users see.
 
 use wraith_transport::Error;
-use wraith_transport::xdp::{DropReason, XdpSocket};
+use wraith_transport::xdp::{DropReason, KernelStatistics, XdpSnapshot, XdpSocket};
 
-use super::queues::{Counters, Queues};
+use super::queues::Queues;
 use crate::raw::{self, Env, Value};
 
 /// What was got of what was asked.
@@ -50,20 +50,28 @@ pub(super) fn info(env: Env, queues: &Queues) -> Result<Value, Error> {
     Ok(object)
 }
 
-/// `{ queues: [{ queue, … }] }`: the counters of each. `mine`: the sockets, when this isolate has them.
-pub(super) fn metrics(env: Env, queues: &Queues, mine: Option<&[XdpSocket]>) -> Result<Value, Error> {
+/// The counters of each queue, looked at without a call into JavaScript: setting a property can be one, and nothing may be
+/// locked or borrowed then. `mine`: the sockets, when this isolate has them.
+pub(super) fn look(queues: &Queues, mine: Option<&[XdpSocket]>) -> Vec<Look> {
     let counters = queues.counters(mine);
-    raw::array(env, counters.iter().map(|entry| of_queue(env, entry)))
+    counters.iter().map(|entry| (entry.queue, entry.ours.snapshot(), entry.kernel)).collect()
 }
 
-fn of_queue(env: Env, entry: &Counters) -> Result<Value, Error> {
-    let (ours, kernel) = (entry.ours.snapshot(), entry.kernel);
+/// A queue, our counters and the kernel's.
+pub(super) type Look = (u32, XdpSnapshot, KernelStatistics);
+
+/// `[{ queue, … }]`: the counters of each.
+pub(super) fn metrics(env: Env, counters: &[Look]) -> Result<Value, Error> {
+    raw::array(env, counters.iter().map(|look| of_queue(env, look)))
+}
+
+fn of_queue(env: Env, (queue, ours, kernel): &Look) -> Result<Value, Error> {
     let object = raw::object(env)?;
     raw::set_numbers(
         env,
         object,
         &[
-            (c"queue", entry.queue.into()),
+            (c"queue", (*queue).into()),
             (c"rxPackets", ours.packets as f64),
             (c"rxBytes", ours.bytes as f64),
             (c"rxBatches", ours.batches as f64),
