@@ -90,6 +90,7 @@ vethTest('who has the lease reads and sends, others are told that they have not'
     await until(() => {
       const batch = second.tryReceive()
       if (batch !== undefined) tally.batch(batch)
+      batch?.dispose()
       return tally.came === 5
     })
     const counted = [xdp.metrics().rxPackets, second.metrics().rxPackets]
