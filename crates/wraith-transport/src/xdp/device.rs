@@ -83,6 +83,7 @@ impl XdpDevice {
             frame_size: options.frame_size,
             headroom: options.headroom,
             rings: layout.rings,
+            rings_kind: options.rings,
             // There is at least one queue.
             memory: sockets[0].pool().slab().info().clone(),
             filter: options.filter.to_string(),
@@ -143,7 +144,8 @@ fn open_queue(
 ) -> Result<XdpSocket, Error> {
     let core = PoolCore::new(options.frame_size as usize, layout.frames, &options.memory)?;
     let place = (interface.name.as_str(), interface.index, queue);
-    let (rings, zero_copy) = queue::open(core.slab(), options.headroom, layout.rings, place, bind_flags)?;
+    let (rings, zero_copy) =
+        queue::open(core.slab(), options.headroom, layout.rings, place, bind_flags, options.rings)?;
     let config = QueueConfig {
         ifindex: interface.index,
         queue,

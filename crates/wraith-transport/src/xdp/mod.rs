@@ -38,7 +38,7 @@ pub use info::XdpInfo;
 pub use options::{BusyPoll, Mode, XdpOptions};
 pub use probe::{Finding, Severity, XdpProbe};
 pub use receive::Row;
-pub use rings::RingSizes;
+pub use rings::{RingSizes, RingsKind};
 pub use send::SendFrame;
 pub use socket::XdpSocket;
 pub use stats::{DropReason, Drops, KernelStatistics, XdpMetrics, XdpSnapshot};

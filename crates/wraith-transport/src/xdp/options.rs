@@ -3,7 +3,7 @@
 use super::abi;
 use super::filter::{Filter, Select};
 use super::interface::Interface;
-use super::rings::RingSizes;
+use super::rings::{RingSizes, RingsKind};
 use crate::memory::{MemoryOptions, Owner};
 use crate::{Code, Error};
 
@@ -57,6 +57,8 @@ pub struct XdpOptions {
     pub rx_ring: Option<u32>,
     /// Entries of the TX ring, a power of two; 0: the sockets only receive. `None`: 2048, or as many as there are frames.
     pub tx_ring: Option<u32>,
+    /// Whose code the rings are.
+    pub rings: RingsKind,
     /// Most frames of a batch, 1 to 1024, by default 64.
     pub batch_size: usize,
     /// Busy polling.
@@ -96,6 +98,7 @@ impl XdpOptions {
             tx_frames: None,
             rx_ring: None,
             tx_ring: None,
+            rings: RingsKind::default(),
             batch_size: 64,
             busy_poll: None,
             promiscuous: false,
@@ -145,6 +148,7 @@ impl XdpOptions {
 
     fn check(&self) -> Result<(), Error> {
         let range = |what: String| Err(Error::new(Code::OutOfRange, what));
+        self.rings.require(self.memory.huge_pages)?;
         if ![2048, 4096].contains(&self.frame_size) {
             return range(format!("frame_size is {}; allowed are 2048 and 4096", self.frame_size));
         }
@@ -313,6 +317,18 @@ mod tests {
         refuse(&|o| o.owner = Owner::NONE, "owner is nobody");
         refuse(&|o| o.busy_poll = Some(BusyPoll { usecs: 20, budget: 0 }), "busy_poll.budget is 0");
         refuse(&|o| (o.filter, o.tx_ring) = (Filter::none(), Some(0)), "neither receive nor send");
+    }
+
+    #[test]
+    fn rings_that_this_build_lacks_are_refused_with_the_feature() {
+        let layout = XdpOptions { rings: RingsKind::XskRs, ..options() }.layout(&interface(1, 1500));
+        if RingsKind::XskRs.is_available() {
+            layout.unwrap();
+            return;
+        }
+        let error = layout.unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert!(error.message().contains("--features xsk-rs"), "{error}");
     }
 
     #[test]

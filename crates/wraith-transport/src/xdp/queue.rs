@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::abi;
 use super::attachment::patiently;
 use super::explain::{memory_refused, refused};
-use super::rings::{KernelRings, Refused, RingSizes};
+use super::rings::{KernelRings, Refused, RingSizes, Rings, RingsKind};
 use super::sys::Errno;
 use crate::memory::{MemoryOptions, Slab};
 use crate::{Code, Error};
@@ -18,7 +18,27 @@ pub(super) fn open(
     sizes: RingSizes,
     (interface, ifindex, queue): (&str, u32, u32),
     flags: u16,
-) -> Result<(KernelRings, bool), Error> {
+    kind: RingsKind,
+) -> Result<(Box<dyn Rings>, bool), Error> {
+    let flags = flags | abi::XDP_USE_NEED_WAKEUP;
+    let place = (interface, ifindex, queue);
+    let rings: Box<dyn Rings> = match kind {
+        RingsKind::Kernel => Box::new(kernel(slab, headroom, sizes, place, flags)?),
+        RingsKind::XskRs => xsk_rs(slab, headroom, sizes, (interface, queue), flags)?,
+    };
+    let zero_copy = rings
+        .is_zero_copy()
+        .map_err(|errno| refused("getsockopt", errno, "The socket's mode cannot be read (XDP_OPTIONS)"))?;
+    Ok((rings, zero_copy))
+}
+
+fn kernel(
+    slab: &Arc<Slab>,
+    headroom: u32,
+    sizes: RingSizes,
+    (interface, ifindex, queue): (&str, u32, u32),
+    flags: u16,
+) -> Result<KernelRings, Error> {
     let short = |refused: &Refused| refused.errno == libc::ENOBUFS;
     let rings = patiently(short, || KernelRings::new(Arc::clone(slab), headroom, sizes)).map_err(
         |error| match error.errno {
@@ -28,14 +48,40 @@ pub(super) fn open(
             }
         },
     )?;
-    let flags = flags | abi::XDP_USE_NEED_WAKEUP;
     let busy = |&errno: &Errno| errno == libc::EBUSY;
     patiently(busy, || rings.bind(ifindex, queue, flags))
         .map_err(|errno| bind_refused(errno, interface, queue, flags))?;
-    let zero_copy = rings
-        .is_zero_copy()
-        .map_err(|errno| refused("getsockopt", errno, "The socket's mode cannot be read (XDP_OPTIONS)"))?;
-    Ok((rings, zero_copy))
+    Ok(rings)
+}
+
+#[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+fn xsk_rs(
+    slab: &Arc<Slab>,
+    headroom: u32,
+    sizes: RingSizes,
+    place: (&str, u32),
+    flags: u16,
+) -> Result<Box<dyn Rings>, Error> {
+    use super::rings::{NotOpened, XskRings};
+    // It does everything in two steps that cannot be taken apart: all of it is tried again.
+    let late = |refused: &NotOpened| [libc::ENOBUFS, libc::EBUSY].contains(&refused.errno());
+    let rings = patiently(late, || XskRings::open(slab, headroom, sizes, place, flags));
+    let rings = rings.map_err(|error| match error {
+        NotOpened::Umem(Refused { errno: libc::ENOBUFS, .. }) => {
+            memory_refused(libc::ENOBUFS, slab.len() as u64)
+        }
+        NotOpened::Umem(Refused { step, errno }) => {
+            refused(step, errno, &format!("The AF_XDP socket of queue {} cannot be made", place.1))
+        }
+        NotOpened::Bind(errno) => bind_refused(errno, place.0, place.1, flags),
+        NotOpened::Slab(error) => error,
+    })?;
+    Ok(Box::new(rings))
+}
+
+#[cfg(not(all(target_os = "linux", feature = "xsk-rs")))]
+fn xsk_rs(_: &Arc<Slab>, _: u32, _: RingSizes, _: (&str, u32), _: u16) -> Result<Box<dyn Rings>, Error> {
+    Err(RingsKind::missing())
 }
 
 fn bind_refused(errno: Errno, interface: &str, queue: u32, flags: u16) -> Error {
@@ -65,5 +111,5 @@ fn bind_refused(errno: Errno, interface: &str, queue: u32, flags: u16) -> Error 
 pub(super) fn becomes_free(ifindex: u32, queue: u32) -> bool {
     let Ok(slab) = Slab::new(2048, 16, &MemoryOptions::default()) else { return false };
     let sizes = RingSizes { fill: 16, rx: 16, tx: 0, completion: 16 };
-    open(&Arc::new(slab), 0, sizes, ("the interface", ifindex, queue), 0).is_ok()
+    open(&Arc::new(slab), 0, sizes, ("the interface", ifindex, queue), 0, RingsKind::Kernel).is_ok()
 }

@@ -94,6 +94,20 @@ impl XdpSocket {
         Ok(queued)
     }
 
+    /// Whether the rings have a way to send so long a frame.
+    fn check_length(&self, length: u32) -> Result<(), Error> {
+        let longest = self.rings.as_ref().map_or(u32::MAX, |rings| rings.longest_frame());
+        if length <= longest {
+            return Ok(());
+        }
+        let what = format!("These rings send frames of {longest} bytes at most; this one has {length}");
+        Err(Error::with_remedy(
+            Code::OutOfRange,
+            what,
+            "Use RingsKind::Kernel, or larger frames (frame_size).",
+        ))
+    }
+
     fn room(&mut self) -> Result<usize, Error> {
         if self.config.rings.tx == 0 {
             let what = "This AF_XDP socket has no TX ring";
@@ -117,6 +131,7 @@ impl XdpSocket {
             );
             return Err(Error::new(Code::OutOfRange, what));
         }
+        self.check_length(frame.length)?;
         self.umem.core.exchange(frame.slot, frame.from, self.umem.sending())?;
         let addr = self.umem.address(frame.slot) + u64::from(frame.offset);
         Ok(Descriptor { addr, len: frame.length, options: 0 })

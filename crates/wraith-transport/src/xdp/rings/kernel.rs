@@ -149,7 +149,7 @@ pub(crate) struct KernelRings {
     rx: Option<Ring<Descriptor>>,
     tx: Option<Ring<Descriptor>>,
     fd: OwnedFd,
-    _slab: Arc<Slab>,
+    slab: Arc<Slab>,
 }
 
 /// A step of making a socket that was refused.
@@ -198,7 +198,7 @@ impl KernelRings {
             rx: rx.transpose().map_err(map)?,
             tx: tx.transpose().map_err(map)?,
             fd: socket,
-            _slab: slab,
+            slab,
         })
     }
 
@@ -213,17 +213,15 @@ impl KernelRings {
         };
         sys::bind(self.fd.as_raw_fd(), &address)
     }
-
-    /// Whether the kernel and the driver use the UMEM without copying. Known once it is bound.
-    pub(crate) fn is_zero_copy(&self) -> Result<bool, Errno> {
-        let [options]: [u32; 1] = sys::get(self.fd.as_raw_fd(), abi::SOL_XDP, abi::XDP_OPTIONS)?;
-        Ok(options & abi::XDP_OPTIONS_ZEROCOPY != 0)
-    }
 }
 
 impl Rings for KernelRings {
     fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    fn longest_frame(&self) -> u32 {
+        self.slab.stride() as u32
     }
 
     fn fill(&mut self, addresses: &[u64]) -> usize {
