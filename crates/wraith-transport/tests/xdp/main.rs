@@ -10,6 +10,8 @@ mod filter_random;
 mod frames;
 mod hostile;
 mod lifecycle;
+#[cfg(feature = "xsk-rs")]
+mod only_xsk_rs;
 mod oracle;
 mod probe;
 mod queues;

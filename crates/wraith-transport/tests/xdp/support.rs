@@ -1,5 +1,6 @@
 //! Namespaces, links and sockets for the tests.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use wraith_transport::memory::Dirty;
 use wraith_transport::pool::PoolCore;
-use wraith_transport::xdp::{Filter, Received, XdpDevice, XdpOptions, XdpSocket};
+use wraith_transport::xdp::{Filter, Received, RingsKind, XdpDevice, XdpOptions, XdpSocket};
 
 /// A hang is a failure: no wait of these tests takes anywhere near this long.
 const HANG: Duration = Duration::from_secs(20);
@@ -20,10 +21,41 @@ pub(crate) const FAR: &str = "192.0.2.2";
 pub(crate) const NEAR6: &str = "2001:db8::1";
 pub(crate) const FAR6: &str = "2001:db8::2";
 
+thread_local! {
+    /// The rings that [`options`] ask for in this thread, and in those that its test starts by [`privileged`] and [`linked`].
+    static RINGS: Cell<RingsKind> = const { Cell::new(RingsKind::Kernel) };
+}
+
+/// Runs a test again, over xsk-rs.
+#[cfg(feature = "xsk-rs")]
+pub(crate) fn over_xsk_rs(test: fn()) {
+    RINGS.set(RingsKind::XskRs);
+    test();
+    RINGS.set(RingsKind::Kernel);
+}
+
+/// The named tests of this file once more in a module `xsk_rs`, over the rings of xsk-rs.
+macro_rules! also_over_xsk_rs {
+    ($($test:ident),+ $(,)?) => {
+        #[cfg(feature = "xsk-rs")]
+        mod xsk_rs {
+            $(
+                #[test]
+                fn $test() {
+                    crate::support::over_xsk_rs(super::$test);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use also_over_xsk_rs;
+
 /// Runs a test on a thread with a network namespace of its own, loopback up. Without root it says so on the real
 /// stderr, where no harness hides it, and fails when WRAITH_REQUIRE_PRIVILEGED is set.
 pub(crate) fn privileged(test: &str, body: impl FnOnce() + Send + 'static) {
-    let outcome = thread::spawn(|| {
+    let rings = RINGS.get();
+    let outcome = thread::spawn(move || {
+        RINGS.set(rings);
         // SAFETY: takes a number; changes this thread only, which ends with the test.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
             return Err(io::Error::last_os_error());
@@ -88,7 +120,9 @@ pub(crate) fn linked(queues: u32) -> Far {
     // SAFETY: takes and returns numbers only.
     let near = unsafe { libc::gettid() };
     let (jobs, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let rings = RINGS.get();
     thread::spawn(move || {
+        RINGS.set(rings);
         // SAFETY: takes a number; changes this thread only.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
         while let Ok(job) = work.recv() {
@@ -136,7 +170,7 @@ pub(crate) fn until(what: &str, mut question: impl FnMut() -> bool) {
 
 /// Few frames, so that tests are quick: 512 of 2048 bytes on each queue.
 pub(crate) fn options(filter: Filter) -> XdpOptions {
-    XdpOptions { frames: Some(512), ..XdpOptions::new("wraith0", filter) }
+    XdpOptions { frames: Some(512), rings: RINGS.get(), ..XdpOptions::new("wraith0", filter) }
 }
 
 pub(crate) fn open(filter: Filter) -> XdpDevice {
@@ -219,6 +253,7 @@ pub(crate) fn far(port: u16) -> SocketAddr {
 
 /// Closes a device and checks that every slot of every queue came home, cleared.
 pub(crate) fn close(mut device: XdpDevice) {
+    assert_eq!(device.info().rings_kind, RINGS.get());
     let sockets = device.take_sockets();
     let pools: Vec<_> = sockets.iter().map(|socket| Arc::clone(socket.pool())).collect();
     for mut socket in sockets {
