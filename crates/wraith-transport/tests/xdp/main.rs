@@ -5,9 +5,11 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod burst;
 mod filter_frames;
 mod filter_random;
 mod frames;
+mod generator;
 mod hostile;
 mod lifecycle;
 #[cfg(feature = "xsk-rs")]
