@@ -1,4 +1,4 @@
-//! Frames that the kernel generates and really sends: BPF_PROG_TEST_RUN with live frames.
+//! Frames that the kernel generates and really sends: BPF_PROG_TEST_RUN with live frames (Linux 5.18).
 //!
 //! Also part of the benchmark `benches/xdp.rs`.
 

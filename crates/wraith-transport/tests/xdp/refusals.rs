@@ -151,4 +151,5 @@ also_over_xsk_rs!(
     what_the_interface_cannot_is_refused_with_what_to_do,
     memory_beyond_the_limit_is_refused_with_the_limit,
     the_documented_capabilities_are_enough,
+    each_missing_capability_is_named,
 );
