@@ -39,7 +39,7 @@ fn main() -> std::process::ExitCode {
     }
     let kept = (!all && !asked("compare"))
         || support::compare::run(
-            number("--rounds", 61).max(7),
+            number("--rounds", 11).max(7),
             number("--frames", 16_384),
             number("--batch", 64),
         );

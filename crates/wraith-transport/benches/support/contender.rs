@@ -1,6 +1,6 @@
 //! Those who receive: each on a link of its own, with the same rings and frames.
 
-use wraith_transport::xdp::{Filter, Received, RingSizes, RingsKind, XdpDevice, XdpOptions};
+use wraith_transport::xdp::{Filter, Received, RingsKind, XdpDevice, XdpOptions};
 
 use super::generator::{FRAME, MARK, frame};
 use super::link::Link;
@@ -53,16 +53,17 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
+    // What the defaults come to with one queue; the others get the same.
+    pub(crate) const RX_RING: usize = 32_768;
+    pub(crate) const TX_RING: usize = 2048;
+    pub(crate) const FILL_FRAMES: usize = Ours::RX_RING - Ours::TX_RING;
+
     pub(crate) fn new(link: &Link, batch: usize, rings: RingsKind) -> Ours {
-        Ours { device: XdpDevice::open(&options(link, batch, rings)).expect("open") }
-    }
-
-    pub(crate) fn rings(&self) -> RingSizes {
-        self.device.info().rings
-    }
-
-    pub(crate) fn fill_frames(&self) -> u32 {
-        self.device.info().fill_frames
+        let device = XdpDevice::open(&options(link, batch, rings)).expect("open");
+        let info = device.info();
+        assert_eq!((info.rings.rx, info.rings.tx), (Ours::RX_RING as u32, Ours::TX_RING as u32));
+        assert_eq!((info.fill_frames, info.rings_kind), (Ours::FILL_FRAMES as u32, rings));
+        Ours { device }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A network namespace of this benchmark's own, and veth pairs in it.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::Command;
 
 use super::generator::column;
@@ -30,11 +32,18 @@ impl Link {
         let (near, far) = (format!("{name}0"), format!("{name}1"));
         ip(&format!("link add {near} type veth peer name {far}"));
         for end in [&near, &far] {
-            // Without an address of IPv6 the kernel itself sends nothing.
-            ip(&format!("link set {end} addrgenmode none"));
+            // Without IPv6 the kernel itself sends nothing.
+            let setting = format!("/proc/sys/net/ipv6/conf/{end}/disable_ipv6");
+            assert!(fs::write(&setting, "1").is_ok() || !Path::new(&setting).exists(), "{setting}");
             ip(&format!("link set {end} up"));
         }
         Link { near, far }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        ip(&format!("link del {}", self.near));
     }
 }
 

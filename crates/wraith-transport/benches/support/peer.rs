@@ -9,9 +9,8 @@ use crate_xdp::slab::{HeapSlab, Slab};
 use crate_xdp::socket::{XdpSocket, XdpSocketBuilder};
 use crate_xdp::umem::{FrameSize, Umem, UmemCfgBuilder};
 use crate_xdp::{FillRing, RingConfigBuilder, Rings, RxRing};
-use wraith_transport::xdp::RingSizes;
 
-use super::contender::{Contender, Look, mark, whole};
+use super::contender::{Contender, Look, Ours, mark, whole};
 use super::generator::{bpf, new_fd};
 use super::link::Link;
 
@@ -37,19 +36,17 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// With the same numbers of frames as ours has.
-    pub(crate) fn new(link: &Link, batch: usize, sizes: RingSizes, fill_frames: u32) -> Peer {
-        let config = UmemCfgBuilder {
-            frame_size: FrameSize::TwoK,
-            frame_count: sizes.fill,
-            ..UmemCfgBuilder::default()
-        };
+    pub(crate) fn new(link: &Link, batch: usize) -> Peer {
+        let (entries, fill_frames) = (Ours::RX_RING as u32, Ours::FILL_FRAMES);
+        let config =
+            UmemCfgBuilder { frame_size: FrameSize::TwoK, frame_count: entries, ..UmemCfgBuilder::default() };
         let mut umem = Umem::map(config.build().expect("a UMEM")).expect("memory");
         let mut builder = XdpSocketBuilder::new().expect("a socket");
         let config = RingConfigBuilder {
-            rx_count: sizes.rx,
-            tx_count: sizes.tx,
-            fill_count: sizes.fill,
-            completion_count: sizes.completion,
+            rx_count: entries,
+            tx_count: Ours::TX_RING as u32,
+            fill_count: entries,
+            completion_count: entries,
         };
         let (rings, flags) = builder.build_rings(&umem, config.build().expect("sizes")).expect("rings");
         let Rings { mut fill_ring, rx_ring, .. } = rings;
@@ -58,8 +55,8 @@ impl Peer {
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
         let socket = builder.bind(NicIndex::new(index), 0, flags).expect("bind");
         // SAFETY: the UMEM outlives the ring's use.
-        let filled = unsafe { fill_ring.enqueue(&mut umem, fill_frames as usize) };
-        assert_eq!(filled, fill_frames as usize);
+        let filled = unsafe { fill_ring.enqueue(&mut umem, fill_frames) };
+        assert_eq!(filled, fill_frames);
         Peer {
             rx: rx_ring.expect("an RX ring"),
             fill: fill_ring,
