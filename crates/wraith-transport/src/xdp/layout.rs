@@ -151,6 +151,7 @@ impl XdpOptions {
 
     fn check(&self) -> Result<(), Error> {
         let range = |what: String| Err(Error::new(Code::OutOfRange, what));
+        self.rings.require(self.memory.huge_pages)?;
         if ![2048, 4096].contains(&self.frame_size) {
             return range(format!("frame_size is {}; allowed are 2048 and 4096", self.frame_size));
         }
@@ -234,6 +235,7 @@ mod tests {
     use crate::pool::PoolCore;
     use crate::xdp::filter::Filter;
     use crate::xdp::options::BusyPoll;
+    use crate::xdp::rings::RingsKind;
     use crate::xdp::shared::XdpUmem;
 
     fn interface(queues: u32, mtu: u32) -> Interface {
@@ -312,6 +314,18 @@ mod tests {
         assert!(options.layout(&interface(2, 1500)).is_ok(), "each queue has a table of its own");
         refuse(&|o| o.busy_poll = Some(BusyPoll { usecs: 20, budget: 0 }), "busy_poll.budget is 0");
         refuse(&|o| (o.filter, o.tx_ring) = (Filter::none(), Some(0)), "neither receive nor send");
+    }
+
+    #[test]
+    fn rings_that_this_build_lacks_are_refused_with_the_feature() {
+        let layout = XdpOptions { rings: RingsKind::XskRs, ..options() }.layout(&interface(1, 1500));
+        if RingsKind::XskRs.is_available() {
+            layout.unwrap();
+            return;
+        }
+        let error = layout.unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert!(error.message().contains("--features xsk-rs"), "{error}");
     }
 
     #[test]
