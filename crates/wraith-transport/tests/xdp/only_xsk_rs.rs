@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wraith_transport::Code;
 use wraith_transport::memory::{MemoryOptions, Owner, State};
-use wraith_transport::xdp::{Filter, RingsKind, SendFrame, XdpDevice, XdpOptions};
+use wraith_transport::xdp::{Filter, RingsKind, SendFrame, UmemPlan, XdpDevice, XdpOptions};
 
 use crate::support::{close, ip, linked, options, over_xsk_rs, privileged};
 
@@ -48,6 +48,28 @@ fn huge_pages_are_refused_and_locked_memory_is_got() {
                 assert!(flags.split(' ').any(|one| one == flag), "{flag}: {flags}");
             }
             close(device);
+        });
+    });
+}
+
+#[test]
+fn a_umem_that_sockets_share_is_refused_and_kernel_rings_have_it() {
+    over_xsk_rs(|| {
+        privileged("a_umem_that_sockets_share_is_refused_and_kernel_rings_have_it", || {
+            let _far = linked(2);
+            let shared = XdpOptions { umem: UmemPlan::PerDevice, ..options(Filter::all()) };
+            let refused = |options: &XdpOptions| {
+                let error = XdpDevice::open(options).unwrap_err();
+                assert_eq!(error.code(), Code::Unsupported);
+                assert!(error.message().contains("Use RingsKind::Kernel"), "{error}");
+            };
+            refused(&shared);
+            let device = XdpDevice::open(&XdpOptions { rings: RingsKind::Kernel, ..shared.clone() }).unwrap();
+            assert_eq!(device.info().rings_kind, RingsKind::Kernel);
+            refused(&XdpOptions { umem: UmemPlan::Of(device.umem().unwrap()), ..shared });
+            assert_eq!(device.umem().unwrap().sockets(), 2);
+            drop(device);
+            close(XdpDevice::open(&options(Filter::all())).unwrap());
         });
     });
 }

@@ -11,6 +11,7 @@ pub(super) use kernel::{KernelRings, Refused};
 use std::os::fd::RawFd;
 
 use super::abi::{self, Descriptor};
+use super::shared::UmemPlan;
 use super::sys::{self, Errno};
 use crate::{Code, Error};
 
@@ -21,7 +22,8 @@ pub enum RingsKind {
     #[default]
     Kernel,
     /// Those of crate xsk-rs, over libxdp: for comparison. They need the Cargo feature `xsk-rs`. Each socket maps its memory twice, huge pages
-    /// are not to be had, and a frame that is sent from elsewhere in its slot than where frames are received to is copied there first.
+    /// and [UMEMs that sockets share](super::UmemPlan) are not to be had, and a frame that is sent from elsewhere in its slot than where
+    /// frames are received to is copied there first.
     XskRs,
 }
 
@@ -51,19 +53,18 @@ impl RingsKind {
         )
     }
 
-    /// The rings over xsk-rs have a UMEM each.
-    #[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+    /// Rings over xsk-rs have a UMEM each.
     pub(super) fn not_shared() -> Error {
         Error::with_remedy(
             Code::Unsupported,
-            "The rings over xsk-rs do not share a UMEM with other sockets",
-            "Use UmemPlan::PerQueue, or RingsKind::Kernel.",
+            "Rings over xsk-rs have a UMEM for each queue, and do not share one (UmemPlan::PerDevice and Of)",
+            "Use RingsKind::Kernel, or UmemPlan::PerQueue.",
         )
     }
 
     /// # Errors
-    /// [`Code::Unsupported`]: this build has not got them, or not with huge pages.
-    pub(super) fn require(self, huge_pages: bool) -> Result<(), Error> {
+    /// [`Code::Unsupported`]: this build has not got them, or not with huge pages, or not on a UMEM that sockets share.
+    pub(super) fn require(self, huge_pages: bool, plan: &UmemPlan) -> Result<(), Error> {
         if !self.is_available() {
             return Err(RingsKind::missing());
         }
@@ -73,6 +74,9 @@ impl RingsKind {
                 "xsk-rs maps the memory of a UMEM itself, and not on transparent huge pages",
                 "Leave memory.huge_pages off, or use RingsKind::Kernel.",
             ));
+        }
+        if self == RingsKind::XskRs && *plan != UmemPlan::PerQueue {
+            return Err(RingsKind::not_shared());
         }
         Ok(())
     }
