@@ -214,4 +214,5 @@ also_over_xsk_rs!(
     forged_descriptors_are_rejected_and_counted,
     a_descriptor_of_a_slot_that_is_not_the_kernels_is_rejected,
     forged_completions_free_nothing,
+    descriptors_that_the_kernel_rejects_are_counted,
 );

@@ -197,4 +197,6 @@ also_over_xsk_rs!(
     an_empty_fill_ring_drops_counts_and_recovers,
     a_full_rx_ring_drops_counts_and_recovers,
     frames_too_long_for_the_headroom_are_counted,
+    what_was_sent_is_what_came_and_what_was_dropped,
+    the_smallest_rings_work,
 );
