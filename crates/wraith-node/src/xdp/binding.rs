@@ -262,8 +262,8 @@ impl Source for XdpBinding {
     /// Whether any queue is: its frames would be lost.
     fn is_short(&self) -> bool {
         let mut sockets = self.sockets.borrow_mut();
-        // Each is filled up.
-        sockets.iter_mut().flatten().fold(false, |short, socket| socket.is_short() || short)
+        // Each is asked, which fills it up.
+        sockets.iter_mut().flatten().map(XdpSocket::is_short).filter(|&short| short).count() > 0
     }
 
     fn finish(&self) {
