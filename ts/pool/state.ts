@@ -24,6 +24,8 @@ export class PoolState implements Adopter, Reported {
   readonly throws: boolean
   readonly watch = new Watch(() => metricsOf(this))
   readonly sources = new Set<Source>()
+  /** What ends with the pool. */
+  readonly endings = new Set<() => void>()
   readonly #waiters = new Set<Waiter>()
   readonly #queue: Queue
   readonly #whenClosed: Promise<void>
@@ -180,6 +182,7 @@ export class PoolState implements Adopter, Reported {
   end(): void {
     if (this.closed) return
     this.closed = true
+    for (const end of this.endings) end()
     this.slots.close()
     for (const waiter of [...this.#waiters]) {
       if (waiter.settled) continue

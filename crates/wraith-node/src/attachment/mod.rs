@@ -13,6 +13,7 @@ use wraith_transport::memory::{Dirty, MemoryOptions, Owner, State};
 use wraith_transport::pool::{Attachment, Events, PoolCore, SharingOptions, WaitId, Waited};
 use wraith_transport::{Code, Error};
 
+use crate::channel::Endpoint;
 use crate::exercise;
 use crate::exported::{Shown, export};
 use crate::isolate::{Isolate, OwnerNumber};
@@ -43,6 +44,8 @@ pub(crate) struct Binding {
     notifier: Arc<Notifier>,
     mailbox: Rc<Mailbox>,
     ended: Cell<bool>,
+    /// The channels' handles that use it.
+    endpoints: RefCell<Vec<Weak<Endpoint>>>,
     /// The ArrayBuffers of the mailbox, the limit and the counters.
     shown: RefCell<Vec<Shown>>,
 }
@@ -127,6 +130,7 @@ fn attach_to(
         notifier,
         mailbox: Mailbox::new(),
         ended: Cell::new(false),
+        endpoints: RefCell::default(),
         shown: RefCell::default(),
     });
     BINDINGS.with_borrow_mut(|all| {
@@ -281,6 +285,21 @@ impl Binding {
         Ok(Reply::Index(moved))
     }
 
+    /// A channel's handle that ends with this.
+    pub(crate) fn add_endpoint(&self, endpoint: &Rc<Endpoint>) {
+        let mut all = self.endpoints.borrow_mut();
+        all.retain(|it| it.strong_count() > 0);
+        all.push(Rc::downgrade(endpoint));
+    }
+
+    /// As [`Binding::hide`], of a slot that JavaScript says is this attachment's; one whose memory was moved is out of use then.
+    pub(crate) fn leave_if_mine(&self, slot: u32) -> Result<Left, Error> {
+        if self.core().holding(slot).map(|word| (word.state, word.owner)) != Some(self.mine()) {
+            return Err(Error::new(Code::StaleBuffer, "the slot is not this isolate's"));
+        }
+        self.leave(slot)
+    }
+
     /// Takes a slot of this attachment's out of sight; one whose memory was moved, out of use.
     fn leave(&self, slot: u32) -> Result<Left, Error> {
         let left = self.hide(slot);
@@ -355,9 +374,12 @@ impl Binding {
         }
         drop(self.member.borrow_mut().take());
         self.notifier.close();
+        for endpoint in self.endpoints.take().iter().filter_map(Weak::upgrade) {
+            endpoint.end();
+        }
         for slot in self.views.end(noted) {
-            // Held in one of these two ways, or by a socket, which takes care of its own.
-            for state in [State::Cached, State::Quarantined] {
+            // Held in one of these ways, or by a socket, which takes care of its own.
+            for state in [State::Cached, State::Lent, State::Quarantined] {
                 let _ = self.core().quarantine_for_good(slot, (state, self.owner()));
             }
         }
