@@ -120,12 +120,15 @@ export class PoolState implements Adopter, Reported {
     try {
       this.#queue.join(waiter)
       if (!waiter.settled) this.waits++
+      this.sharing?.publish()
       return await waiter.promise
     } catch (error) {
       waiter.drop()
       throw error
     } finally {
       this.#waiters.delete(waiter)
+      // Others read what was published last, and an isolate that has nothing more to do does not come by again.
+      this.sharing?.publish()
     }
   }
 
