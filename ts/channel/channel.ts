@@ -23,14 +23,14 @@ export interface ChannelOptions {
   readonly capacity?: number
   /**
    * Buffers with up to so many bytes in use are copied, when they are sent and when they are received, which costs less than to
-   * make their memory disappear in one thread and appear in another. 0: never. At most 65,536, default 4096. Each thread chooses.
+   * make their memory disappear in one thread and appear in another. 0: never. At most 65,536, default 8192. Each thread chooses.
    */
   readonly copyUpTo?: number
 }
 
 const OPTIONS = ['capacity', 'copyUpTo'] as const satisfies readonly (keyof ChannelOptions)[]
-/** Where copying on both sides begins to cost more than renaming memory on both. */
-const COPY_UP_TO = 4096
+/** Well below where copying on both sides begins to cost more than renaming memory on both: 16 to 32 KiB. */
+const COPY_UP_TO = 8192
 const MAX_COPY = 65_536
 
 /** Counters of a channel, over all threads, at one moment. */

@@ -6,7 +6,6 @@ import { BufferChannel, BufferPool } from '../../../dist/index.js'
 import { cycle, sumOf, TICKET_DIGITS } from './sharing-work.mjs'
 
 const pool = BufferPool.attach(workerData.pool, { onExhausted: 'throw' })
-const channel = BufferChannel.attach(workerData.channel, pool)
 const alone = new BufferPool({ bufferSize: pool.bufferSize, capacity: 256 })
 let [sum, seen, expected] = [0, 0, 0]
 
@@ -53,10 +52,13 @@ parentPort.on('message', (message) => {
   else takeAll(message)
   answer()
 })
+const receive = (batch) => {
+  for (let i = 0; i < batch.length; i++) take(batch.bytes(i))
+  answer()
+}
 // One thread receives.
-if (!workerData.others)
-  channel.consume((batch) => {
-    for (let i = 0; i < batch.length; i++) take(batch.bytes(i))
-    answer()
-  })
+if (!workerData.others) {
+  BufferChannel.attach(workerData.channel, pool).consume(receive)
+  BufferChannel.attach(workerData.uncopied, pool, { copyUpTo: 0 }).consume(receive)
+}
 parentPort.postMessage('ready')
