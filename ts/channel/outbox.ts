@@ -44,19 +44,27 @@ export class Outbox {
     if (count === 0) return
     // Before the call: what it throws must not have the same slots sent again.
     this.count = 0
+    let leaving = 0
     for (let at = 0; at < count; at++) {
       const ticket = this.#tickets[at] as Ticket
+      if (ticket.view.byteLength === 0 && !this.#slots.debug) {
+        // User code has moved its memory, and another thread may write it: it must not even be read.
+        this.#slots.put(ticket)
+        continue
+      }
       this.#slots.settle(ticket)
-      this.#numbers[at] = ticket.slot
-      this.#lengths[at] = ticket.length
+      this.#tickets[leaving] = ticket
+      this.#numbers[leaving] = ticket.slot
+      this.#lengths[leaving] = ticket.length
+      leaving++
     }
     try {
-      this.#native.send(count)
+      this.#native.send(leaving)
     } catch (error) {
       throw wrapNative(error)
     }
     // `put` uses another mailbox.
-    for (let at = 0; at < count; at++) {
+    for (let at = 0; at < leaving; at++) {
       const ticket = this.#tickets[at] as Ticket
       this.#tickets[at] = undefined
       const became = this.#numbers[at]

@@ -225,7 +225,12 @@ impl Endpoint {
         let (mut leaving, mut out) = ([NOTHING; MAILBOX_SLOTS], 0);
         let mut outcomes = [outcome::COPIED; MAILBOX_SLOTS];
         for at in 0..count {
-            let entry = self.depart(slots[at], lengths[at], &mut outcomes[at])?;
+            let entry = self.depart(slots[at], lengths[at], &mut outcomes[at]).inspect_err(|_| {
+                // A number that the facade did not write. Nobody knows of the copies but this call.
+                for copy in leaving[..out].iter().filter(|it| it.dirty == it.length) {
+                    let _ = self.binding.core().push(copy.slot, mine, Dirty::All);
+                }
+            })?;
             leaving[out] = entry.unwrap_or(NOTHING);
             out += usize::from(entry.is_some());
         }
