@@ -333,12 +333,8 @@ export class Slots implements Home {
   }
 
   #handBack(count: number, dirty: boolean): void {
-    try {
-      const moved = this.#native.flush(count, dirty)
-      if (moved > 0) this.movedAway(moved)
-    } catch (error) {
-      throw wrapNative(error)
-    }
+    const moved = fromNative(() => this.#native.flush(count, dirty))
+    if (moved > 0) this.movedAway(moved)
     this.#events.crossed()
   }
 
@@ -372,10 +368,7 @@ export class Slots implements Home {
     return ticket
   }
 
-  /**
-   * A slot has one ticket here for good, and with it one entry of the registry. While it is out, nothing refers to what is registered
-   * but the ticket, which its guard has, and the view, which may be all that its holder has kept: when both are gone, it is lost.
-   */
+  /** A slot's ticket here, for good: it is lost with its guard and its view, to which nothing else refers while it is out. */
   #firstTicket(slot: number): Ticket {
     const ticket = new Ticket(this, slot, NO_BYTES)
     this.#lost?.register(ticket.life, slot)

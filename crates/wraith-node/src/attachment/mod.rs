@@ -1,6 +1,7 @@
 //! A shared pool as one `BufferPool` object sees it: an owner number of its own, a mailbox, the views onto its slots.
 #![allow(unsafe_code, reason = "exports words that both sides read and write")]
 
+mod channels;
 mod report;
 
 use std::cell::{Cell, RefCell};
@@ -283,21 +284,6 @@ impl Binding {
             }
         }
         Ok(Reply::Index(moved))
-    }
-
-    /// A channel's handle that ends with this.
-    pub(crate) fn add_endpoint(&self, endpoint: &Rc<Endpoint>) {
-        let mut all = self.endpoints.borrow_mut();
-        all.retain(|it| it.strong_count() > 0);
-        all.push(Rc::downgrade(endpoint));
-    }
-
-    /// As [`Binding::hide`], of a slot that JavaScript says is this attachment's; one whose memory was moved is out of use then.
-    pub(crate) fn leave_if_mine(&self, slot: u32) -> Result<Left, Error> {
-        if self.core().holding(slot).map(|word| (word.state, word.owner)) != Some(self.mine()) {
-            return Err(Error::new(Code::StaleBuffer, "the slot is not this isolate's"));
-        }
-        self.leave(slot)
     }
 
     /// Takes a slot of this attachment's out of sight; one whose memory was moved, out of use.
