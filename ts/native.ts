@@ -282,8 +282,9 @@ export interface NativeSource {
   hold(): void
   receive(): number
   finish(): void
-  parseFrames(block: ArrayBuffer, backend?: string): number
-  parsePackets(block: ArrayBuffer, backend?: string): number
+  /** `base`: where places count from, for a source whose memory JavaScript sees in windows. */
+  parseFrames(block: ArrayBuffer, backend?: string, base?: number): number
+  parsePackets(block: ArrayBuffer, backend?: string, base?: number): number
   explainFrame(row: number): NativeProblem | undefined
   explainPacket(row: number): NativeProblem | undefined
   missing(): number

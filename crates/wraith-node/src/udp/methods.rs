@@ -135,7 +135,7 @@ impl UdpBinding {
 
     /// `(block, backend?)`: the rows of the batch that is out, wherever JavaScript thinks that they are.
     fn parse(&self, kind: Kind, args: &Args) -> Result<Reply, Error> {
-        self.with_receiver(|receiver| frames::parse_rows(kind, receiver, args).map(Reply::Index))
+        self.with_receiver(|receiver| frames::parse_rows(kind, receiver, 0, args).map(Reply::Index))
     }
 
     /// `(row)`: what is wrong with it, if anything.
