@@ -19,6 +19,7 @@ const VALUES = [
   'PacketStatus',
   'UdpSocket',
   'WraithError',
+  'XdpSocket',
   'bufferSizes',
   'buildFrame',
   'frameStatusNames',
@@ -87,6 +88,17 @@ const TYPES = [
   'XdpMatch',
   'XdpPorts',
   'XdpProbe',
+  'XdpAttachOptions',
+  'XdpBusyPoll',
+  'XdpCounters',
+  'XdpDrops',
+  'XdpInfo',
+  'XdpMetrics',
+  'XdpQueueMetrics',
+  'XdpQueuesOptions',
+  'XdpSendOptions',
+  'XdpSocketOptions',
+  'XdpSocketToken',
   'XdpVerdict',
 ]
 
@@ -237,4 +249,36 @@ test('an import loads no addon, so that it never fails for a missing binary', ()
     console.log(report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).length)`
   const out = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
   expect(out.trim()).toBe('0')
+})
+
+test('XdpSocket has these members', () => {
+  expect(members(api.XdpSocket)).toMatchInlineSnapshot(`
+    [
+      "[Symbol.asyncDispose]",
+      "[Symbol.asyncIterator]",
+      "[Symbol.dispose]",
+      "busyLoop",
+      "close",
+      "closed",
+      "constructor",
+      "consume",
+      "hasRef",
+      "info",
+      "metrics",
+      "off",
+      "on",
+      "once",
+      "pause",
+      "paused",
+      "pool",
+      "ref",
+      "resume",
+      "send",
+      "setFilter",
+      "share",
+      "stop",
+      "tryReceive",
+      "unref",
+    ]
+  `)
 })
