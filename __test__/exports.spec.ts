@@ -18,6 +18,7 @@ const VALUES = [
   'PacketStatus',
   'UdpSocket',
   'WraithError',
+  'XdpSocket',
   'bufferSizes',
   'buildFrame',
   'frameStatusNames',
@@ -74,13 +75,24 @@ const TYPES = [
   'WraithErrorCode',
   'WraithErrorDetails',
   'XdpAddresses',
+  'XdpAttachOptions',
+  'XdpBusyPoll',
   'XdpCapability',
+  'XdpCounters',
+  'XdpDrops',
   'XdpFilter',
   'XdpFilterRules',
   'XdpFinding',
+  'XdpInfo',
   'XdpMatch',
+  'XdpMetrics',
   'XdpPorts',
   'XdpProbe',
+  'XdpQueueMetrics',
+  'XdpQueuesOptions',
+  'XdpSendOptions',
+  'XdpSocketOptions',
+  'XdpSocketToken',
   'XdpVerdict',
 ]
 
@@ -215,6 +227,42 @@ test('UdpSocket has these members', () => {
       "setMulticastLoopback",
       "setMulticastTTL",
       "setTTL",
+      "share",
+      "stop",
+      "tryReceive",
+      "unref",
+    ]
+  `)
+})
+
+test('XdpSocket has these members', () => {
+  const statics = Object.getOwnPropertyNames(api.XdpSocket).filter(
+    (name) => !['length', 'name', 'prototype'].includes(name),
+  )
+  expect(statics.sort()).toEqual(['attach', 'open', 'openQueues', 'probe', 'testFilter'])
+  expect(members(api.XdpSocket)).toMatchInlineSnapshot(`
+    [
+      "[Symbol.asyncDispose]",
+      "[Symbol.asyncIterator]",
+      "[Symbol.dispose]",
+      "busyLoop",
+      "close",
+      "closed",
+      "constructor",
+      "consume",
+      "hasRef",
+      "info",
+      "metrics",
+      "off",
+      "on",
+      "once",
+      "pause",
+      "paused",
+      "pool",
+      "ref",
+      "resume",
+      "send",
+      "setFilter",
       "share",
       "stop",
       "tryReceive",
