@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import * as api from 'wraith-transport'
 
 const VALUES = [
+  'BufferChannel',
   'BufferPool',
   'EtherType',
   'FrameColumns',
@@ -43,6 +44,11 @@ const TYPES = [
   'BufferPoolOptions',
   'BufferTicket',
   'Bytes',
+  'ChannelBatch',
+  'ChannelHandler',
+  'ChannelMetrics',
+  'ChannelOptions',
+  'ChannelToken',
   'ExerciseOptions',
   'ExerciseResult',
   'Frame',

@@ -55,6 +55,26 @@ describe('metrics() of a shared pool', () => {
     expect(pool.metrics().cachedElsewhere).toBe(0)
   })
 
+  test.each(['granted', 'aborted', 'closed'] as const)(
+    'count a wait of another attachment from its beginning until it is %s, though that one is not asked',
+    async (end) => {
+      const pool = shared({ capacity: 1 })
+      const other = BufferPool.attach(pool.share())
+      const guard = pool.acquire()
+      const controller = new AbortController()
+      const waits = other.acquireAsync({ signal: controller.signal })
+      expect(pool.metrics().pool).toMatchObject({ waits: 1, waiting: 1 })
+      if (end === 'granted') guard.dispose()
+      else if (end === 'aborted') controller.abort()
+      else other.close()
+      const [outcome] = await Promise.allSettled([waits])
+      expect(pool.metrics().pool).toMatchObject({ waits: 1, waiting: 0 })
+      if (outcome?.status === 'fulfilled') outcome.value.dispose()
+      guard.dispose()
+      other.close()
+    },
+  )
+
   test('of a private pool have none of this', () => {
     const metrics = makePool({ capacity: 1 }).metrics()
     expect(metrics).not.toHaveProperty('pool')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { BufferPool, type PoolToken } from 'wraith-transport'
+import { BufferChannel, BufferPool, type PoolToken } from 'wraith-transport'
 
 import { type Inside, PoolWorker } from './support/pool-workers.ts'
 import { expectAudit } from './support/pools.ts'
@@ -28,7 +28,7 @@ interface OnTheWay extends Held {
 }
 
 const anchor = new BufferPool({ shared: true, capacity: 1 })
-const here: Inside = { pool: anchor, kept: [], notes: {}, BufferPool }
+const here: Inside = { pool: anchor, kept: [], notes: {}, BufferPool, BufferChannel }
 const threads: ((command: Command) => Promise<Did>)[] = [(command) => act(here, command)]
 const workers: PoolWorker[] = []
 
@@ -55,13 +55,16 @@ class World {
   readonly held: Held[] = []
   readonly tickets: OnTheWay[] = []
   readonly stale: string[] = []
+  /** What the buffers in the channel are full of, in their order. */
+  readonly sent: number[] = []
   readonly waiting: Held[] = []
   waited = false
   ids = 1
 
   readonly capacity: number
+  readonly channel: BufferChannel
 
-  constructor(capacity: number) {
+  constructor(capacity: number, copyUpTo: number) {
     this.capacity = capacity
     this.pool = new BufferPool({
       shared: true,
@@ -71,11 +74,13 @@ class World {
       ticketTimeout: 0,
     })
     this.token = this.pool.share()
+    this.channel = new BufferChannel(this.pool, { copyUpTo })
     here.notes['first'] = this.pool
+    here.notes['channel'] = this.channel
   }
 
   get free(): number {
-    return this.capacity - this.held.length - this.tickets.length
+    return this.capacity - this.held.length - this.tickets.length - this.sent.length
   }
 
   tell(thread: number, command: Command): Promise<Did> {
@@ -90,7 +95,9 @@ class World {
   async attach(thread: number): Promise<void> {
     const attachment = { id: this.ids++, thread, open: true }
     this.attachments.push(attachment)
-    expect(await this.tell(thread, { what: 'attach', id: attachment.id, token: this.token })).toEqual({})
+    const channel = this.channel.share()
+    const command = { what: 'attach', id: attachment.id, token: this.token, channel } as const
+    expect(await this.tell(thread, command)).toEqual({})
   }
 
   async acquire(at: Attachment, count: number, fill: number, what: 'acquire' | 'tryAcquire' | 'acquireMany') {
@@ -165,6 +172,25 @@ class World {
     this.stale.push(ticket.token)
   }
 
+  async send(held: Held): Promise<void> {
+    const { error } = await this.tell(held.at.thread, { what: 'send', id: held.at.id, ids: [held.id] })
+    expect(error).toBe(held.at.open ? undefined : 'WRAITH_ERR_CHANNEL_CLOSED')
+    if (error !== undefined) return
+    without(this.held, held)
+    this.sent.push(held.fill)
+  }
+
+  /** One batch, every row of which is taken. */
+  async receive(at: Attachment): Promise<void> {
+    const ids = Array.from({ length: 32 }, () => this.ids++)
+    const { error, length } = await this.tell(at.thread, { what: 'receive', id: at.id, ids })
+    expect(error).toBe(at.open ? undefined : 'WRAITH_ERR_CHANNEL_CLOSED')
+    if (error !== undefined) return
+    expect(length).toBe(Math.min(32, this.sent.length))
+    for (const [i, fill] of this.sent.splice(0, length).entries())
+      this.held.push({ id: ids[i] as number, at, fill })
+  }
+
   async wait(at: Attachment, fill: number): Promise<void> {
     const id = this.ids++
     const { error } = await this.tell(at.thread, { what: 'wait', id: at.id, ids: [id], fill })
@@ -215,7 +241,11 @@ class World {
       expect(pending).toEqual(waits)
     }
     const { free, transit, quarantined } = expectAudit(this.pool)
-    expect({ transit, quarantined }).toEqual({ transit: this.tickets.length, quarantined: 0 })
+    expect({ transit, quarantined }).toEqual({
+      transit: this.tickets.length + this.sent.length,
+      quarantined: 0,
+    })
+    expect(this.channel.queued).toBe(this.sent.length)
     const figures = all.flatMap(({ attachments }) => attachments)
     for (const { id, lent } of figures) {
       expect(lent).toBe(this.held.filter(({ at }) => at.id === id).length)
@@ -228,6 +258,7 @@ class World {
 
   async finish(): Promise<void> {
     this.pool.close()
+    this.sent.length = 0
     for (const { at, id } of this.waiting.splice(0)) {
       expect(await this.outcome(at.thread, id)).toBe('WRAITH_ERR_POOL_CLOSED')
     }
@@ -247,6 +278,8 @@ class World {
     if (what === 'write' && held) await this.write(held, fill)
     if (what === 'dispose' && held) await this.dispose(held)
     if (what === 'transfer' && held) await this.transfer(held)
+    if (what === 'send' && held) await this.send(held)
+    if (what === 'receive') await this.receive(who)
     if (what === 'adopt' && ticket) await this.adopt(ticket, who)
     if (what === 'adoptAgain' && stale) await this.refused(stale, who, 'WRAITH_ERR_STALE_TICKET', 'adopt')
     if (what === 'adoptElsewhere' && ticket)
@@ -269,6 +302,8 @@ const weights = {
   write: 2,
   dispose: 6,
   transfer: 5,
+  send: 5,
+  receive: 3,
   adopt: 5,
   adoptAgain: 1,
   adoptElsewhere: 1,
@@ -300,12 +335,17 @@ const capacities = fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 7,
 
 test('any program over several threads does what a plain list of holders does', async () => {
   await fc.assert(
-    fc.asyncProperty(capacities, fc.array(step, { maxLength: 40, size: 'max' }), async (capacity, steps) => {
-      const world = new World(capacity)
-      await world.begin()
-      for (const one of steps) await world.run(one)
-      await world.finish()
-    }),
+    fc.asyncProperty(
+      capacities,
+      fc.constantFrom(0, BYTES),
+      fc.array(step, { maxLength: 40, size: 'max' }),
+      async (capacity, copyUpTo, steps) => {
+        const world = new World(capacity, copyUpTo)
+        await world.begin()
+        for (const one of steps) await world.run(one)
+        await world.finish()
+      },
+    ),
     { numRuns: runs },
   )
 }, 600_000)

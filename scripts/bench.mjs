@@ -18,6 +18,7 @@ import { filesUnder } from './lib/inputs.mjs'
 import { at, root } from './lib/paths.mjs'
 import { firstLine, run } from './lib/process.mjs'
 import { currentMajor, isInstalled, majors, nodeOf } from './lib/runtimes.mjs'
+import { xskRsProblem } from './lib/xsk-rs.mjs'
 
 const LIMIT_MS = 20 * 60_000
 const cpu = cpus()[0]?.model ?? 'unknown'
@@ -79,10 +80,26 @@ async function runNode({ name, file }, major, say) {
   return { rows, problem: result.code === 0 && rows.length > 0 ? undefined : result.output }
 }
 
+/** Benchmarks that compare with more when a Cargo feature can be built: what is in the way of it, or `undefined`. */
+const FEATURES = { 'rust:xdp': { feature: 'xsk-rs', problem: xskRsProblem } }
+
+/** Benchmarks that make network namespaces. */
+const NEEDS_ROOT = ['rust:xdp']
+
+async function featuresOf(name, say) {
+  if (FEATURES[name] === undefined) return []
+  const { feature, problem } = FEATURES[name]
+  const why = await problem(say)
+  if (why === undefined) return ['--features', feature]
+  say(`${name} without ${feature}: ${why}`)
+  return []
+}
+
 async function runRust({ name, crate, target }, say) {
-  say(`${name} (cargo bench --package ${crate} --bench ${target}) …`)
+  const args = ['bench', '--package', crate, ...(await featuresOf(name, say)), '--bench', target]
+  say(`${name} (cargo ${args.join(' ')}) …`)
   const since = Date.now()
-  const result = await run('cargo', ['bench', '--package', crate, '--bench', target], { timeoutMs: LIMIT_MS })
+  const result = await run('cargo', args, { timeoutMs: LIMIT_MS })
   const machine = { runtime: firstLine('rustc') ?? 'rustc', cpu }
   // One that interleaves its cases itself prints rows, as those for Node.js do, and text for people to the other stream.
   const own = rowsOf(result.stdout, () => {}).map((row) => ({ bench: name, ...row, ...machine }))
@@ -123,6 +140,14 @@ const say = (text) => console.error(text)
 const rows = []
 let failed = false
 for (const bench of all.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  if (NEEDS_ROOT.includes(bench.name) && process.getuid?.() !== 0) {
+    // Whoever asks for it by name must not take its absence for success.
+    say(
+      `${bench.name} not run: network namespaces and AF_XDP take root; run: sudo -E npm run bench -- ${bench.name}`,
+    )
+    failed ||= names.includes(bench.name)
+    continue
+  }
   const runs = bench.file
     ? wantedMajors.map((major) => () => runNode(bench, major, say))
     : [() => runRust(bench, say)]

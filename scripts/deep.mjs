@@ -9,6 +9,7 @@ import { at, cache } from './lib/paths.mjs'
 import { firstLine, run } from './lib/process.mjs'
 import { majors } from './lib/runtimes.mjs'
 import { runSteps } from './lib/steps.mjs'
+import { overXskRs } from './lib/xsk-rs.mjs'
 
 const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`
 const INSTALL_NIGHTLY = 'rustup toolchain install nightly --profile minimal'
@@ -125,6 +126,13 @@ const steps = [
     limitSeconds: 600,
     minimum: 100,
     run: addressSanitizer,
+  },
+  {
+    name: 'xsk-rs',
+    title: 'AF_XDP over libxdp (feature xsk-rs): lint, and the tests over both kinds of rings',
+    limitSeconds: 600,
+    minimum: 80,
+    run: overXskRs,
   },
   {
     name: 'fuzz',

@@ -100,6 +100,11 @@ export const codes = {
     summary: 'The socket was closed.',
     remedy: 'Open a new one.',
   },
+  /** The channel was closed. Make a new channel. */
+  WRAITH_ERR_CHANNEL_CLOSED: {
+    summary: 'The channel was closed.',
+    remedy: 'Make a new channel.',
+  },
   /** Another socket is bound to this address and port. Choose another port, or set reusePort on every socket that shares it. */
   WRAITH_ERR_ADDRESS_IN_USE: {
     summary: 'Another socket is bound to this address and port.',

@@ -130,6 +130,40 @@ export interface NativeShared extends NativeSlots {
   exercise(threads: number, acquires: number, done: () => void): { found(): [number, number] }
 }
 
+/** A handle of a channel as the addon hands it out. Up to 32 slots cross at a time. */
+export interface NativeChannel {
+  readonly id: string
+  /** Numbers of the slots that are to be sent. */
+  readonly slots: ArrayBuffer
+  /** Their bytes in use, and those of the rows that were received. */
+  readonly lengths: ArrayBuffer
+  /** One word, read only: how many slots are in the channel, and 2^31 when it is closed. */
+  readonly depth: ArrayBuffer
+  /**
+   * Sends slots. Those that a closed channel does not take go home. What became of each is in `slots` then: 0 its bytes are under
+   * way, and it is still here; 1 it has left; 2 its memory was moved, and it is out of use.
+   */
+  send(count: number): void
+  /** Becomes the one who receives; `wake` is called when there is something after a `receive` that found nothing. */
+  listen(wake: () => void): void
+  /** How many came; 0: none now; -1: the channel was closed. The batch before must have ended. */
+  receive(most: number): number
+  /** The ArrayBuffer of a row's slot; undefined when its memory was moved. */
+  memory(row: number): ArrayBuffer | undefined
+  /** Where copied rows can be read, one place after the other; undefined when none is copied. */
+  arena(): ArrayBuffer | undefined
+  /** The slot of a row, which is the attachment's from now on; `written`: with the bytes of its place in the arena. */
+  take(row: number, written: boolean): number
+  /** Ends the batch. How many slots could not go home, because user code has moved their memory. */
+  finish(): number
+  /** As `finish`, and somebody else may receive. */
+  leave(): number
+  setRef(keepAlive: boolean): void
+  /** Sent, received, dropped. */
+  counts(): number[]
+  close(): boolean
+}
+
 /** What `createSharedPool` takes. */
 export interface NativeSharedOptions {
   readonly bufferSize: number
@@ -248,8 +282,9 @@ export interface NativeSource {
   hold(): void
   receive(): number
   finish(): void
-  parseFrames(block: ArrayBuffer, backend?: string): number
-  parsePackets(block: ArrayBuffer, backend?: string): number
+  /** `base`: where places count from, for a source whose memory JavaScript sees in windows. */
+  parseFrames(block: ArrayBuffer, backend?: string, base?: number): number
+  parsePackets(block: ArrayBuffer, backend?: string, base?: number): number
   explainFrame(row: number): NativeProblem | undefined
   explainPacket(row: number): NativeProblem | undefined
   missing(): number
@@ -260,8 +295,6 @@ export interface NativeSource {
   listen(wake: () => void): void
   /** On a shared pool: whether there is a slot to receive into now; otherwise it comes. `consumed`: keeps the loop alive. */
   wait(consumed: boolean): boolean
-  /** Whether something can still be received while it waits for slots: by other queues than the one that has none. */
-  receives(): boolean
   /** On a shared pool: posts what came; whether the wait is over. */
   fed(): boolean
   /** Gives up the lease to read, and returns the id to attach with. */
@@ -308,6 +341,8 @@ export interface Native {
   createPool(bufferSize: number, capacity: number, mlock: boolean, hugePages: boolean): NativePool
   createSharedPool(options: NativeSharedOptions, wake: () => void): NativeShared
   attachPool(id: string, threadId: number, wake: () => void): NativeShared
+  createChannel(pool: string, copyUpTo: number): NativeChannel
+  attachChannel(id: string, pool: string, copyUpTo: number): NativeChannel
   bindUdp(options: NativeUdpOptions, dispatch: NativeDispatch): NativeUdp
   createParsers(): NativeParsers
   attachUdp(options: NativeUdpAttachOptions, dispatch: NativeDispatch): NativeUdp

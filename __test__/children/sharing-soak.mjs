@@ -1,14 +1,20 @@
-// Threads that use one shared pool in every way at once. Each second they meet at a barrier, where what they hold must add up.
+// Threads that use one shared pool in every way at once: guards, waits, tickets, a channel, sockets. Now and then one of them is
+// terminated wherever it is, and another takes its place. Each second they meet at a barrier, where what they hold must add up.
 // Argument: seconds.
 import { once } from 'node:events'
-import { isMainThread, MessageChannel, parentPort, Worker, workerData } from 'node:worker_threads'
-import { BufferPool } from 'wraith-transport'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { BufferChannel, BufferPool, UdpSocket } from 'wraith-transport'
 
 const [THREADS, CAPACITY, BYTES] = [8, 200, 256]
 const CAP = Math.min(32, Math.floor(CAPACITY / (8 * (THREADS + 1))))
-/** Words that all threads see; from `OWN` on, three of each thread. */
+/** Seconds between two terminations. */
+const TERMINATE_EVERY = 2
+const TICKET_TIMEOUT = 5000
+const POSTED = 2
+/** Words that all threads see; from `OWN` on, some of each thread, which its successor goes on with. */
 const [PHASE, ARRIVED, OWN] = [0, 1, 2]
-const [HELD, SENT, TAKEN] = [0, 1, 2]
+const [HELD, SENT, TAKEN, STEPS, WRONG, PACKETS] = [0, 1, 2, 3, 4, 5]
+const WORDS = 6
 const [RUN, MEET, END] = [0, 1, 2]
 
 const turn = () => new Promise(setImmediate)
@@ -24,15 +30,21 @@ function random(seed) {
   }
 }
 
-async function soak({ token, words, index, next, previous }) {
+async function soak({ token, channelToken, words, index, life }) {
   const pool = BufferPool.attach(token, { onExhausted: 'throw' })
-  const chance = random(index + 1)
+  const copyUpTo = life % 2 === 0 ? BYTES : 0
+  const channel = BufferChannel.attach(channelToken, pool, { copyUpTo })
+  const socket = await UdpSocket.bind({ address: '127.0.0.1', pool, batchSize: POSTED })
+  const chance = random(index + 1 + life * THREADS)
   const held = []
-  const own = OWN + 3 * index
-  let [steps, wrong, waits] = [0, 0, 0]
+  const own = OWN + WORDS * index
+  let waits = 0
 
+  const check = (right) => {
+    if (!right) words[own + WRONG]++
+  }
   const fresh = (guard) => {
-    if (guard.bytes.some((byte) => byte !== 0)) wrong++
+    check(guard.bytes.every((byte) => byte === 0))
     keep(guard)
   }
   const keep = (guard) => {
@@ -43,15 +55,36 @@ async function soak({ token, words, index, next, previous }) {
   }
   const drop = () => {
     const [{ guard, stamp }] = held.splice(chance(held.length), 1)
-    if (guard.bytes.some((byte) => byte !== stamp)) wrong++
+    check(guard.data.every((byte) => byte === stamp) && guard.length === stamp)
     return guard
   }
-  previous.on('message', (ticket) => {
-    const guard = pool.adopt(ticket)
+  /** What came: `stamp` bytes of that number. */
+  const came = (bytes) => check(bytes.length > 0 && bytes.every((byte) => byte === bytes.length))
+  /** Looks at a batch of either kind, and takes a row now and then. */
+  const look = (batch) => {
+    for (let i = 0; i < batch.length; i++) {
+      if (held.length < 30 && chance(4) === 0) {
+        const guard = batch.take(i)
+        came(guard.data)
+        held.push({ guard, stamp: guard.length })
+      } else came(batch.bytes(i))
+    }
+  }
+  parentPort.on('message', (ticket) => {
+    if (ticket === 'end') return
     words[own + TAKEN]++
-    const stamp = guard.length
-    if (guard.bytes.some((byte) => byte !== stamp)) wrong++
-    held.push({ guard, stamp })
+    try {
+      const guard = pool.adopt(ticket)
+      came(guard.data)
+      held.push({ guard, stamp: guard.length })
+    } catch (error) {
+      // The machine was slow, and the ticket ended.
+      if (error.code !== 'WRAITH_ERR_STALE_TICKET') throw error
+    }
+  })
+  socket.consume((batch) => {
+    words[own + PACKETS] += batch.length
+    look(batch)
   })
   const wait = async () => {
     waits++
@@ -62,6 +95,19 @@ async function soak({ token, words, index, next, previous }) {
       if (error.code !== 'WRAITH_ERR_ABORTED') throw error
     }
     waits--
+  }
+  let batches = 0
+  /** One of the threads receives, some batches long. */
+  const receive = () => {
+    try {
+      channel.consume((batch) => {
+        look(batch)
+        if (++batches % 50 === 0) channel.stop()
+        return chance(8) === 0 ? turn() : undefined
+      })
+    } catch (error) {
+      if (error.code !== 'WRAITH_ERR_BUSY') throw error
+    }
   }
   const kinds = [
     () => {
@@ -80,23 +126,40 @@ async function soak({ token, words, index, next, previous }) {
     },
     () => {
       if (held.length === 0) return
-      const ticket = drop().transfer()
+      // Counted before: whoever dies in between leaves one more on the way, and not one less.
       words[own + SENT]++
-      if (chance(4) > 0) next.postMessage(ticket)
+      const ticket = drop().transfer()
+      if (chance(4) > 0) parentPort.postMessage({ ticket: ticket.token })
       else if (ticket.cancel()) words[own + TAKEN]++
-      else wrong++
+      else check(false)
     },
     () => {
-      const other = BufferPool.attach(token)
-      other.tryAcquire()?.dispose()
-      other.close()
+      for (let i = chance(5); i > 0 && held.length > 0; i--) {
+        const guard = drop()
+        if (!channel.send(guard)) guard.dispose()
+      }
+      if (chance(2) === 0) channel.flush()
+    },
+    () => {
+      if (held.length === 0) return
+      const guard = drop()
+      socket.sendOwned(guard, socket.address())
     },
     ...Array(3).fill(() => {
       if (held.length > 0) drop().dispose()
     }),
   ]
-  const pick = () => kinds[chance(400) === 0 ? 4 : [0, 1, 2, 3, 5, 6, 7][chance(7)]]
+  const rare = [
+    receive,
+    () => {
+      const other = BufferPool.attach(token)
+      other.tryAcquire()?.dispose()
+      other.close()
+    },
+  ]
+  const pick = () => (chance(200) === 0 ? rare[chance(2)] : kinds[chance(kinds.length)])
 
+  parentPort.postMessage({ ready: true })
   for (let phase = RUN; phase !== END; phase = Atomics.load(words, PHASE)) {
     if (phase === MEET) {
       words[own + HELD] = held.length
@@ -106,72 +169,108 @@ async function soak({ token, words, index, next, previous }) {
     }
     for (let i = 0; i < 20; i++) pick()()
     while (held.length > 30) drop().dispose()
-    steps += 20
+    words[own + STEPS] += 20
     await turn()
   }
-  // Nobody waits for ever: what is held goes home until every call is settled and every ticket has come.
+  // Nobody waits for ever: what is held goes home until every call is settled and everything sent has come.
   const settle = setInterval(() => {
+    receive()
     while (held.length > 0) drop().dispose()
   }, 1)
   while (waits > 0) await turn()
-  parentPort.postMessage({ steps, wrong })
-  await once(parentPort, 'message')
+  const ended = new Promise((resolve) =>
+    parentPort.on('message', (message) => {
+      if (message === 'end') resolve()
+    }),
+  )
+  parentPort.postMessage({ settled: true })
+  await ended
   clearInterval(settle)
+  channel.stop()
+  await socket.close()
   while (held.length > 0) drop().dispose()
   pool.close()
-  next.close()
-  previous.close()
+  parentPort.close()
 }
 
 async function main() {
   const seconds = Number(process.argv[2])
-  const pool = new BufferPool({ shared: true, capacity: CAPACITY, bufferSize: BYTES, ticketTimeout: 0 })
-  const words = new Int32Array(new SharedArrayBuffer(4 * (OWN + 3 * THREADS)))
-  const channels = Array.from({ length: THREADS }, () => new MessageChannel())
-  const workers = channels.map(({ port1: next }, index) => {
-    const { port2: previous } = channels[(index + THREADS - 1) % THREADS]
-    const data = { token: pool.share(), words, index, next, previous }
-    return new Worker(new URL(import.meta.url), { workerData: data, transferList: [next, previous] })
-  })
-  const results = workers.map((worker) => once(worker, 'message'))
-  const total = (what) => workers.reduce((sum, _, i) => sum + words[OWN + 3 * i + what], 0)
+  const options = { shared: true, capacity: CAPACITY, bufferSize: BYTES, ticketTimeout: TICKET_TIMEOUT }
+  const pool = new BufferPool(options)
+  const channel = new BufferChannel(pool)
+  const words = new Int32Array(new SharedArrayBuffer(4 * (OWN + WORDS * THREADS)))
+  const chance = random(seconds + 1)
+  const workers = []
+  const settled = new Set()
+
+  const start = async (index, life) => {
+    const data = { token: pool.share(), channelToken: channel.share(), words, index, life }
+    const worker = new Worker(new URL(import.meta.url), { workerData: data })
+    worker.on('error', (error) => {
+      console.error(error)
+      process.exit(3)
+    })
+    // Tickets go round by way of this thread. One that a dead thread has not adopted ends by itself.
+    worker.on('message', ({ ticket, settled: done }) => {
+      if (done) settled.add(index)
+      else if (ticket !== undefined) workers[(index + 1) % THREADS]?.worker.postMessage(ticket)
+    })
+    workers[index] = { worker, life }
+    await once(worker, 'message')
+  }
+  for (let index = 0; index < THREADS; index++) await start(index, 0)
+  const total = (what) => workers.reduce((sum, _, i) => sum + words[OWN + WORDS * i + what], 0)
   const problems = []
   const memory = []
-  let audits = 0
+  let [audits, terminated] = [0, 0]
   const end = performance.now() + seconds * 1000
   for (; performance.now() < end; audits++) {
-    const rust = pool.exercise({ threads: 1, acquires: 200 })
+    const rust = pool.exercise({ threads: 1, acquires: 50 })
+    if (audits % TERMINATE_EVERY === 1) {
+      const index = chance(THREADS)
+      const { worker, life } = workers[index]
+      await worker.terminate()
+      terminated++
+      await start(index, life + 1)
+    }
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const { wrong } = await rust
     Atomics.store(words, ARRIVED, 0)
     Atomics.store(words, PHASE, MEET)
     while (Atomics.load(words, ARRIVED) < THREADS) await turn()
     const audit = pool.audit()
-    const [held, transit] = [total(HELD), total(SENT) - total(TAKEN)]
+    const { queued } = channel
+    const held = total(HELD)
+    // Tickets to a thread that died, and those that this thread has yet to pass on, are among these.
+    const tickets = total(SENT) - total(TAKEN)
     const resting = audit.elsewhere - held
     // Beside the magazines, slots that were given to calls which have not run since.
-    const most = THREADS * (CAP + 3)
-    if (!audit.ok || wrong > 0 || audit.transit !== transit || resting < 0 || resting > most)
-      problems.push({ ...audit, held, transit, wrong })
+    const most = THREADS * (CAP + 3 + POSTED)
+    const right =
+      audit.ok && wrong === 0 && audit.transit >= queued && audit.transit <= queued + tickets && resting >= 0
+    if (!right || resting > most || audit.posted + audit.batched > THREADS * POSTED + 32)
+      problems.push({ ...audit, held, tickets, queued, wrong })
     memory.push(process.memoryUsage().rss)
     Atomics.store(words, PHASE, RUN)
     Atomics.notify(words, PHASE)
   }
   Atomics.store(words, PHASE, END)
-  const counts = (await Promise.all(results)).map(([count]) => count)
-  while (pool.audit().transit > 0) await turn()
-  const ends = workers.map((worker) => once(worker, 'exit'))
-  for (const worker of workers) worker.postMessage('end')
+  while (settled.size < THREADS || pool.audit().transit > 0) await turn()
+  const ends = workers.map(({ worker }) => once(worker, 'exit'))
+  for (const { worker } of workers) worker.postMessage('end')
   await Promise.all(ends)
+  const { received } = channel.metrics()
+  channel.close()
   const { free, cached } = pool.audit()
   const guards = pool.acquireMany(CAPACITY)
   const dirty = guards.filter(({ bytes }) => bytes.some((byte) => byte !== 0)).length
   guards.dispose()
   const { transferred, adopted } = pool.metrics().pool
-  const wrong = counts.reduce((sum, count) => sum + count.wrong, 0)
-  const steps = counts.map((count) => count.steps)
+  const wrong = total(WRONG)
+  const steps = workers.map((_, i) => words[OWN + WORDS * i + STEPS])
   const home = free + cached === CAPACITY
-  console.log(JSON.stringify({ audits, problems, wrong, steps, home, dirty, transferred, adopted, memory }))
+  const counts = { steps, transferred, adopted, received, packets: total(PACKETS), terminated }
+  console.log(JSON.stringify({ audits, problems, wrong, home, dirty, memory, ...counts }))
 }
 
 if (isMainThread) await main()

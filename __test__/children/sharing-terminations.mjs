@@ -2,7 +2,7 @@
 // Arguments: rounds, seed.
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { BufferPool, UdpSocket } from 'wraith-transport'
+import { BufferChannel, BufferPool, UdpSocket } from 'wraith-transport'
 
 const [CAPACITY, SIZE] = [64, 512]
 const TICKET_TIMEOUT = 20
@@ -83,6 +83,38 @@ const situations = {
     socket.send('x', socket.address())
     await pause(1e9)
   },
+  'sending through a channel': async (pool, channel) => {
+    for (;;) {
+      for (let i = 0; i < 7; i++) {
+        const guard = pool.tryAcquire()
+        if (guard === undefined) break
+        guard.bytes.fill(1)
+        guard.length = SIZE
+        channel.send(guard)
+      }
+      await turn()
+    }
+  },
+  'receiving from a channel': async (_pool, channel) => {
+    const kept = []
+    const receive = (batch) => {
+      for (let i = 0; i < batch.length; i++) batch.bytes(i).fill(1)
+      if (kept.length < 4) kept.push(batch.take(0))
+      // Every other batch is held.
+      return batch.length % 2 === 0 ? turn() : undefined
+    }
+    // The other lane's worker may receive, or main.
+    for (;;) {
+      try {
+        channel.consume(receive)
+        break
+      } catch (error) {
+        if (error.code !== 'WRAITH_ERR_BUSY') throw error
+      }
+      await turn()
+    }
+    await pause(1e9)
+  },
   sending: async (pool) => {
     const socket = await UdpSocket.bind({ address: '127.0.0.1', pool, batchSize: 4 })
     for (;;) {
@@ -108,14 +140,27 @@ if (isMainThread) {
     ticketTimeout: TICKET_TIMEOUT,
   })
   const token = pool.share()
+  const channel = new BufferChannel(pool)
   const seen = new Set()
   const exits = new Map()
+
+  /** What is in the channel goes home, unless a worker receives. */
+  const empty = () => {
+    try {
+      while (channel.tryReceive() !== undefined);
+      channel.stop()
+    } catch (error) {
+      if (error.code !== 'WRAITH_ERR_BUSY') throw error
+    }
+  }
 
   /** A few rounds one after the other: all of them on the one pool. */
   const lane = async (count) => {
     for (let round = 0; round < count; round++) {
       const situation = names[Math.floor(chance() * names.length)]
-      const worker = new Worker(new URL(import.meta.url), { workerData: { token, situation } })
+      const copyUpTo = chance() < 0.5 ? 0 : SIZE
+      const data = { token, situation, channel: channel.share(), copyUpTo }
+      const worker = new Worker(new URL(import.meta.url), { workerData: data })
       worker.on('error', (error) => {
         console.error(situation, error)
         process.exit(3)
@@ -132,8 +177,13 @@ if (isMainThread) {
         }
       })
       const feed = setInterval(() => {
-        const guard = situation === 'adopting' ? pool.tryAcquire() : undefined
-        if (guard !== undefined) worker.postMessage(guard.transfer())
+        const receives = situation === 'receiving from a channel'
+        const guard = situation === 'adopting' || receives ? pool.tryAcquire() : undefined
+        if (guard !== undefined && receives) {
+          guard.length = SIZE
+          channel.send(guard)
+        } else if (guard !== undefined) worker.postMessage(guard.transfer())
+        if (situation === 'sending through a channel') empty()
       }, 1)
       // One in ten while it starts, the others at their work.
       if (chance() < 0.1) await pause(chance() * 30)
@@ -149,6 +199,8 @@ if (isMainThread) {
   }
   await Promise.all([lane(Math.ceil(rounds / 2)), lane(Math.floor(rounds / 2))])
   await pause(TICKET_TIMEOUT * 2)
+  const { received } = channel.metrics()
+  channel.close()
   const audit = pool.audit()
   const guards = pool.acquireMany(CAPACITY)
   let dirty = 0
@@ -159,6 +211,7 @@ if (isMainThread) {
   console.log(
     JSON.stringify({
       situations: [...seen].sort(),
+      received,
       exits: [...exits.keys()],
       audit,
       dirty,
@@ -169,5 +222,7 @@ if (isMainThread) {
 } else {
   const pool = BufferPool.attach(workerData.token, { onExhausted: 'throw' })
   parentPort.postMessage('at work')
-  await situations[workerData.situation](pool)
+  const { copyUpTo } = workerData
+  const channel = BufferChannel.attach(workerData.channel, pool, { copyUpTo })
+  await situations[workerData.situation](pool, channel)
 }

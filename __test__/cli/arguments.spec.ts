@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { CliUsageError, parseArguments } from '../../ts/cli/arguments.ts'
-import { loadName, planFor } from '../../ts/cli/demo/plan.ts'
+import { loadName, planFor, wirePlanFor } from '../../ts/cli/demo/plan.ts'
 
 test.each([
   [[], { name: 'help' }],
@@ -8,6 +8,9 @@ test.each([
   [['--version'], { name: 'version' }],
   [['demo'], { name: 'demo', seconds: 30, json: false }],
   [['demo', '--json', '--seconds', '3'], { name: 'demo', seconds: 3, json: true }],
+  [['demo', '--xdp'], { name: 'xdp-demo', seconds: 45, json: false }],
+  [['demo', '--xdp', '--json', '--seconds', '3'], { name: 'xdp-demo', seconds: 3, json: true }],
+  [['demo', '--xdp', '--help'], { name: 'demo-help' }],
   [['demo', '--seconds=600'], { name: 'demo', seconds: 600, json: false }],
   [['demo', '--seconds', '3', '--help'], { name: 'demo-help' }],
 ])('%j is understood', (args, command) => {
@@ -22,6 +25,7 @@ test.each([
   [['demo', '--toString'], "'--toString'"],
   [['demo', 'fast'], "'fast'"],
   [['demo', '--json=yes'], "'--json'"],
+  [['demo', '--xdp=eth0'], "'--xdp'"],
   [['demo', '--seconds'], "'--seconds'"],
   [['demo', '--seconds='], '--seconds'],
   [['demo', '--seconds', '0'], '--seconds'],
@@ -65,4 +69,28 @@ test('the rows are two kinds of work at low rates and at full rate in bursts, an
 test('a large receive buffer gets a row where the machine grants one', () => {
   const large = planFor(30, 1 << 22).rows.filter((row) => row.recvBufferSize !== undefined)
   expect(large).toMatchObject([{ work: 'count', rate: undefined, burst: 32, recvBufferSize: 1 << 22 }])
+})
+
+test.each([35, 45, 90, 600])(
+  'with AF_XDP a plan for %d seconds takes about that long and runs each of three sides twice or more',
+  (seconds) => {
+    const plan = wirePlanFor(seconds)
+    expect(plan.sides).toEqual(['dgram', 'wraith', 'xdp'])
+    expect(plan.rounds).toBeGreaterThanOrEqual(2)
+    const measured = plan.rows.reduce((total, row) => total + row.durationMs, 0) * 3 * plan.rounds
+    expect(measured).toBeLessThan(seconds * 1000)
+    expect(measured).toBeGreaterThan(seconds * 1000 * 0.3)
+  },
+)
+
+test('its rows are those at a rate and at full rate in bursts', () => {
+  expect(wirePlanFor(45).rows.map((row) => `${loadName(row)} ${row.work}`)).toEqual([
+    '1k/s count',
+    '10k/s count',
+    '100k/s count',
+    'full count',
+    '1k/s parse',
+    '10k/s parse',
+    'full parse',
+  ])
 })

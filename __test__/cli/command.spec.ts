@@ -14,7 +14,7 @@ test('--help names the commands', async () => {
 test('demo --help names its options and fits 80 columns', async () => {
   const run = new Run(['demo', '--help'])
   expect(await run.end()).toBe(0)
-  for (const option of ['--seconds', '--json', '--help']) expect(run.stdout).toContain(option)
+  for (const option of ['--seconds', '--json', '--xdp', '--help']) expect(run.stdout).toContain(option)
   expect(run.stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
 })
 

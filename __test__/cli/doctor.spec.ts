@@ -9,21 +9,21 @@ import { lookAtUdp } from '../../ts/cli/doctor/udp.ts'
 import { missingForNamespaces, type Namespace } from '../support/netns.js'
 import { CapableNode, missingForCapabilities } from '../support/unprivileged.js'
 import { VethPair, vethTest } from '../support/veth.js'
-import { Run, type RunThrough } from './processes.ts'
+import { Run, type RunOptions } from './processes.ts'
 
-async function doctor(args: readonly string[], how: RunThrough = {}) {
+async function doctor(args: readonly string[], how: RunOptions = {}) {
   const run = new Run(['doctor', ...args], how)
   const code = await run.end()
   return { code, stdout: run.stdout, stderr: run.stderr }
 }
 
 /** The report of --json, which is the last line of standard output, and the text, which goes elsewhere. */
-async function examined(args: readonly string[], how: RunThrough = {}) {
+async function examined(args: readonly string[], how: RunOptions = {}) {
   const { code, stdout, stderr } = await doctor([...args, '--json'], how)
   return { code, report: JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as DoctorReport, text: stderr }
 }
 
-const inside = ({ through }: Namespace): RunThrough => ({ through })
+const inside = ({ through }: Namespace): RunOptions => ({ through })
 
 describe('arguments', () => {
   test.each([

@@ -7,10 +7,14 @@ import { fileURLToPath } from 'node:url'
 const MAIN = fileURLToPath(new URL('../../dist/ts/cli/main.js', import.meta.url))
 
 /** Instead of the tool that was built, on the Node.js that runs the test. */
-export interface RunThrough {
+export interface RunOptions {
   readonly through?: readonly string[]
   readonly node?: string
   readonly main?: string
+  /** Runs as this user and group; takes root. */
+  readonly as?: number
+  /** Where it finds programs. */
+  readonly path?: string
 }
 
 /** A run of the command line tool whose processes can be told from all others. */
@@ -23,13 +27,14 @@ export class Run {
   /** @param through a program, and its arguments, that starts Node.js: `['ip', 'netns', 'exec', …]` */
   constructor(
     args: readonly string[],
-    { through = [], node = process.execPath, main = MAIN }: RunThrough = {},
+    { through = [], node = process.execPath, main = MAIN, as, path }: RunOptions = {},
   ) {
     const [name = '', value = ''] = this.#mark.split('=')
     const [program = '', ...rest] = [...through, node, main, ...args]
     this.child = spawn(program, rest, {
-      env: { ...process.env, [name]: value },
+      env: { ...process.env, [name]: value, ...(path !== undefined && { PATH: path }) },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(as !== undefined && { uid: as, gid: as }),
     })
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.stdout += chunk
@@ -64,8 +69,17 @@ export class Run {
 
 /** Empty for processes that are gone, or not ours. */
 function environmentOf(pid: string): string {
+  return textOf(`/proc/${pid}/environ`)
+}
+
+/** The arguments of a process, the program the first. */
+export function commandOf(pid: number): string[] {
+  return textOf(`/proc/${pid}/cmdline`).split('\0')
+}
+
+function textOf(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1')
+    return readFileSync(path, 'latin1')
   } catch {
     return ''
   }

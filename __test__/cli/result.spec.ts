@@ -1,36 +1,10 @@
 import { expect, test } from 'vitest'
-import type { Measured } from '../../ts/cli/demo/measure.ts'
-import type { Side } from '../../ts/cli/demo/messages.ts'
-import { planFor, type Row } from '../../ts/cli/demo/plan.ts'
+import { planFor, type Row, wirePlanFor } from '../../ts/cli/demo/plan.ts'
 import { combineRows, faults, headline } from '../../ts/cli/demo/result.ts'
-import { booksTable, costTable } from '../../ts/cli/demo/table.ts'
+import { booksTable, costTable, wireBooksTable } from '../../ts/cli/demo/table.ts'
+import { measured as run } from './measured.ts'
 
 const { rows } = planFor(30, 1 << 22)
-
-function run(side: Side, row: Row, values: Partial<Measured> = {}): Measured {
-  return {
-    side,
-    row,
-    recvBufferSize: row.recvBufferSize ?? 1 << 17,
-    offered: 1000,
-    sent: 1000,
-    received: 1000,
-    dropped: 0,
-    unaccounted: 0,
-    mismatches: [],
-    batches: 100,
-    cpuNs: 1e6,
-    wallNs: 1e7,
-    heapBytes: 1000,
-    collections: 1,
-    pausedNs: 1e6,
-    longestPauseNs: 1e6,
-    latenciesNs: Float64Array.of(1000),
-    senderNs: 1e7,
-    latestNs: 0,
-    ...values,
-  }
-}
 
 const isFull = (row: Row): boolean =>
   row.rate === undefined && row.burst > 1 && row.recvBufferSize === undefined
@@ -104,4 +78,44 @@ test('tables fit 80 columns, and a terminal of 24 lines, with the largest number
     // A number that fills its column would stand against its neighbour.
     expect(lines.filter((line) => /\d{12}/.test(line))).toEqual([])
   }
+})
+
+test('with a third side the tables fit 80 columns too, each drop under its reason', () => {
+  const { rows, sides } = wirePlanFor(45)
+  const most = { sent: 6e7, received: 3e7, cpuNs: 3e7 * 900, heapBytes: 3e7 * 900 }
+  const drops = {
+    receiveBuffer: 11_111_111,
+    rxRingFull: 2_222_222,
+    fillRingEmpty: 33_333_333,
+    link: 44_444_444,
+  }
+  const runs = rows.flatMap((row) => sides.map((side) => run(side, row, { ...most, drops })))
+  const results = combineRows(rows, runs)
+  const books = wireBooksTable(results)
+  for (const lines of [costTable(results, sides), books]) {
+    expect(lines.filter((line) => line.length > 79)).toEqual([])
+    expect(lines.filter((line) => line.includes(' xdp '))).toHaveLength(rows.length)
+    expect(lines.filter((line) => /\d{12}/.test(line))).toEqual([])
+  }
+  expect(books[3]).toMatch(/dgram +60000000 +30000000 +11111111 +2222222 +33333333 +44444444 +0 +equal$/)
+})
+
+test('a third side that was not measured is a fault only where it should have been', () => {
+  const [row] = rows as [Row]
+  const results = combineRows([row], [run('dgram', row), run('wraith', row)])
+  expect(faults(results)).toEqual([])
+  expect(faults(results, ['dgram', 'wraith', 'xdp'])).toEqual([expect.stringMatching(/^xdp, .*not measured/)])
+})
+
+test('the overall ratios can be those of any two sides', () => {
+  const runs = rows.flatMap((row) => [
+    run('dgram', row, { cpuNs: 8e6 }),
+    run('wraith', row, { cpuNs: 4e6, heapBytes: 500 }),
+    run('xdp', row, { cpuNs: 1e6, heapBytes: 250 }),
+  ])
+  const results = combineRows(rows, runs)
+  expect(headline(results, 'xdp', 'dgram').packetsPerCpuSecond).toBeCloseTo(8)
+  expect(headline(results, 'xdp', 'wraith').packetsPerCpuSecond).toBeCloseTo(4)
+  expect(headline(results, 'xdp', 'wraith').heapBytesPerPacket).toBeCloseTo(0.5)
+  expect(headline(results).packetsPerCpuSecond).toBeCloseTo(2)
 })

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import type { AttachOptions, BufferPool, PooledBuffer, PoolToken } from 'wraith-transport'
+import type { AttachOptions, BufferChannel, BufferPool, PooledBuffer, PoolToken } from 'wraith-transport'
 
 /** What a task sees in its worker: its pool, what earlier tasks kept, and the package. */
 export interface Inside {
   readonly pool: BufferPool
   readonly kept: PooledBuffer[]
   readonly BufferPool: typeof BufferPool
+  readonly BufferChannel: typeof BufferChannel
   /** What a task leaves for the next ones. */
   readonly notes: Record<string, unknown>
 }
@@ -20,8 +21,8 @@ const dist = new URL('../../dist/index.js', import.meta.url).href
 
 const program = `
   const { parentPort, workerData } = require('node:worker_threads')
-  import(${JSON.stringify(dist)}).then(({ BufferPool }) => {
-    const inside = { pool: BufferPool.attach(workerData.token, workerData.options), kept: [], notes: {}, BufferPool }
+  import(${JSON.stringify(dist)}).then(({ BufferPool, BufferChannel }) => {
+    const inside = { pool: BufferPool.attach(workerData.token, workerData.options), kept: [], notes: {}, BufferPool, BufferChannel }
     parentPort.on('message', async ({ task, given }) => {
       try {
         parentPort.postMessage({ value: await (0, eval)('(' + task + ')')(inside, given) })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   type Batch,
+  BufferChannel,
   BufferPool,
   FrameColumns,
   parseFrame,
@@ -107,6 +108,11 @@ export const provoke: { readonly [Code in WraithErrorCode]: () => Promise<Seen> 
       await socket.close()
       socket.send('x', 9)
     }),
+  WRAITH_ERR_CHANNEL_CLOSED: () => {
+    const channel = new BufferChannel(makePool({ capacity: 1, shared: true }))
+    channel.close()
+    return rejectionOf(() => channel.share())
+  },
   WRAITH_ERR_ADDRESS_IN_USE: () =>
     withSocket((socket) => UdpSocket.bind({ ...loopback, port: socket.address().port })),
   /** 192.0.2.0/24 is for documentation (RFC 5737): no machine has it. */

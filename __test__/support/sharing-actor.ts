@@ -1,4 +1,11 @@
-import type { BufferPool, BufferTicket, PooledBuffer, PoolToken } from 'wraith-transport'
+import type {
+  BufferChannel,
+  BufferPool,
+  BufferTicket,
+  ChannelToken,
+  PooledBuffer,
+  PoolToken,
+} from 'wraith-transport'
 import type { Inside } from './pool-workers.ts'
 
 /** What a thread is told to do: `id` names an attachment, or the buffer, ticket or call it is about. */
@@ -9,6 +16,7 @@ export interface Command {
   readonly ids?: readonly number[]
   readonly fill?: number
   readonly token?: PoolToken | string
+  readonly channel?: ChannelToken
 }
 
 /** What a thread holds; a buffer that is not the one byte throughout is reported as -1. */
@@ -31,6 +39,7 @@ export interface Did {
 
 interface State {
   readonly pools: Map<number, BufferPool>
+  readonly channels: Map<number, BufferChannel>
   readonly guards: Map<number, PooledBuffer>
   readonly tickets: Map<number, BufferTicket>
   readonly calls: Map<number, { settled: boolean; outcome: Promise<string>; abort(): void }>
@@ -40,14 +49,15 @@ interface State {
 /** Carries a command out. It is sent to threads as text, so it uses nothing but its arguments. */
 export async function act(inside: Inside, command: Command): Promise<Did> {
   const { what, id = 0, ids = [], fill = 0, token } = command
-  const { notes, BufferPool } = inside
+  const { notes, BufferPool, BufferChannel } = inside
   if (what === 'begin') {
     const pools = new Map(notes['first'] === undefined ? [] : [[0, notes['first'] as BufferPool]])
+    const channels = new Map(notes['first'] === undefined ? [] : [[0, notes['channel'] as BufferChannel]])
     const other = new BufferPool({ shared: true, capacity: 1 })
-    notes['state'] = { pools, guards: new Map(), tickets: new Map(), calls: new Map(), other }
+    notes['state'] = { pools, channels, guards: new Map(), tickets: new Map(), calls: new Map(), other }
     return {}
   }
-  const { pools, guards, tickets, calls, other } = notes['state'] as State
+  const { pools, channels, guards, tickets, calls, other } = notes['state'] as State
   const pool = pools.get(id) as BufferPool
   const guard = guards.get(id) as PooledBuffer
   const stamp = (one: PooledBuffer, name: number, fill: number): void => {
@@ -61,7 +71,36 @@ export async function act(inside: Inside, command: Command): Promise<Did> {
     stamp(one, name, fill)
   }
   try {
-    if (what === 'attach') pools.set(id, BufferPool.attach(token as PoolToken, { onExhausted: 'throw' }))
+    if (what === 'attach') {
+      const attached = BufferPool.attach(token as PoolToken, { onExhausted: 'throw' })
+      pools.set(id, attached)
+      // One thread copies, the next one does not.
+      const copyUpTo = id % 2 === 0 ? 0 : attached.bufferSize
+      channels.set(id, BufferChannel.attach(command.channel as ChannelToken, attached, { copyUpTo }))
+    }
+    const channel = channels.get(id) as BufferChannel
+    if (what === 'send') {
+      const [name = 0] = ids
+      const one = guards.get(name) as PooledBuffer
+      one.length = one.bytes.length
+      if (!channel.send(one)) throw new Error('a full channel')
+      guards.delete(name)
+      channel.flush()
+    }
+    if (what === 'receive') {
+      const batch = channel.tryReceive()
+      const length = batch?.length ?? 0
+      for (let i = 0; i < length; i++) {
+        // Every other one was looked at before.
+        if (i % 2 === 1) batch?.bytes(i)
+        const one = batch?.take(i) as PooledBuffer
+        if (one.length !== one.bytes.length) throw new Error('another length than was sent')
+        one.length = (one.bytes[0] as number) % one.bytes.length
+        guards.set(ids[i] as number, one)
+      }
+      channel.stop()
+      return { length }
+    }
     if (what === 'detach') pool.close()
     if (what === 'write') stamp(guard, id, fill)
     if (what === 'dispose') {

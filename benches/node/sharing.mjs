@@ -7,9 +7,10 @@ import { once } from 'node:events'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { BufferPool } from '../../dist/index.js'
+import { BufferChannel, BufferPool } from '../../dist/index.js'
 import { compare, emit, heapBytes, NO_GC, pairs, summarise } from './support/ab.mjs'
 import { cycle, sumOf } from './support/sharing-work.mjs'
+import { median } from './support/statistics.mjs'
 
 const BYTES = 1500
 const BATCH = 32
@@ -17,6 +18,8 @@ const BATCH = 32
 const ROUND = 512
 const ROUNDS = 20
 const JOURNEYS = 20_000
+/** Buffers that live while the collector is measured. */
+const LIVING = 4096
 const bench = 'sharing'
 
 const options = { bufferSize: BYTES, capacity: 1024, onExhausted: 'throw' }
@@ -54,10 +57,48 @@ async function collected(journey) {
   return { gcNs: (ms * 1e6) / (10 * JOURNEYS), totalNs: (total * 1e6) / (10 * JOURNEYS) }
 }
 
+/** What lives while it is measured how long the collector takes: so many buffers of each kind, each looked at once. */
+const living = {
+  none: () => [],
+  shared: () => alive(new BufferPool({ ...options, capacity: LIVING, shared: true })),
+  private: () => alive(new BufferPool({ ...options, capacity: LIVING })),
+  buffers: () => Array.from({ length: LIVING }, () => Buffer.alloc(BYTES)),
+}
+
+function alive(one) {
+  const guards = [one, ...one.acquireMany(LIVING)]
+  for (let i = 1; i <= LIVING; i++) guards[i].bytes[0] = 1
+  return guards
+}
+
+/** Microseconds of a scavenge and of a whole mark-sweep, the median of many. */
+async function collections(make) {
+  const kept = make()
+  for (let i = 0; i < 4; i++) globalThis.gc()
+  const took = { minor: [], major: [] }
+  for (let i = 0; i < 60; i++) {
+    for (const type of ['minor', 'major']) {
+      // Something young for each, always as much.
+      const young = Array.from({ length: 1000 }, (_, at) => ({ at }))
+      const from = process.hrtime.bigint()
+      globalThis.gc({ type })
+      if (i >= 10) took[type].push(Number(process.hrtime.bigint() - from) / 1000)
+      assert.equal(young.length, 1000)
+    }
+  }
+  assert.ok(kept.length === 0 || kept.length >= LIVING)
+  return { minorUs: median(took.minor), majorUs: median(took.major) }
+}
+
 // What journeys leave to the collector is measured in processes of their own, which run this file with what to measure.
 const [what, side] = process.argv.slice(2)
 if (what !== undefined) {
-  const measured = what === 'heap' ? heapBytes(journeys[side], JOURNEYS) : await collected(journeys[side])
+  const measured =
+    what === 'heap'
+      ? heapBytes(journeys[side], JOURNEYS)
+      : what === 'living'
+        ? await collections(living[side])
+        : await collected(journeys[side])
   console.log(JSON.stringify(measured))
   process.exit()
 }
@@ -97,10 +138,12 @@ for (const [name, burst, goals] of [
   })
 }
 
-async function startWorker() {
-  const worker = new Worker(new URL('./support/sharing-side.mjs', import.meta.url), {
-    workerData: pool.share(),
-  })
+const channel = new BufferChannel(pool)
+const uncopied = new BufferChannel(pool, { copyUpTo: 0 })
+
+async function startWorker(others) {
+  const workerData = { pool: pool.share(), channel: channel.share(), uncopied: uncopied.share(), others }
+  const worker = new Worker(new URL('./support/sharing-side.mjs', import.meta.url), { workerData })
   await once(worker, 'message')
   return worker
 }
@@ -127,8 +170,10 @@ function written(bytes) {
   return bytes
 }
 
-/** How `count` buffers are posted in one message. */
+/** How `count` buffers are handed over: posted in one message, or sent and let go at once. */
 const ways = {
+  channel: (_worker, count) => sendAll(channel, count),
+  uncopied: (_worker, count) => sendAll(uncopied, count),
   ticket(worker, count) {
     if (count === 1) {
       const guard = pool.acquire()
@@ -152,6 +197,16 @@ const ways = {
 }
 const own = Array.from({ length: BATCH }, () => new Uint8Array(BYTES))
 
+function sendAll(through, count) {
+  for (let i = 0; i < count; i++) {
+    const guard = pool.acquire()
+    writeOurs(guard)
+    guard.length = BYTES
+    assert.ok(through.send(guard))
+  }
+  if (count > 1) through.flush()
+}
+
 /** Nanoseconds a buffer, from the first byte written to the answer to the last; the answer is checked. */
 async function handOver(worker, way, { round, batch, rounds }) {
   const from = performance.now()
@@ -165,29 +220,35 @@ async function handOver(worker, way, { round, batch, rounds }) {
   return ((performance.now() - from) * 1e6) / (round * rounds)
 }
 
-const worker = await startWorker()
+const worker = await startWorker(false)
 const shapes = [
   ['one by one', { round: ROUND, batch: 1, rounds: ROUNDS }, { gate: { atLeast: 1.5 } }],
   [`in batches of ${BATCH}`, { round: ROUND, batch: BATCH, rounds: ROUNDS }, { gate: { atLeast: 1.5 } }],
   ['one, and its answer, at a time', { round: 1, batch: 1, rounds: 1000 }, { aim: { atLeast: 1 } }],
 ]
-for (const [name, shape, goals] of shapes) {
-  for (const [baseline, way] of [
-    ['posting a Uint8Array, which is copied', ways.copied],
-    ['transferring an ArrayBuffer', ways.transferred],
-  ]) {
-    const samples = await pairs(
-      () => handOver(worker, way, shape),
-      () => handOver(worker, ways.ticket, shape),
-    )
-    const row = { bench, case: `${BYTES} B to another thread, ${name}`, baseline }
-    emit({ ...row, ...summarise(samples), unit: 'ns', ...goals })
+for (const [ours, by] of [
+  ['channel', 'a channel'],
+  ['uncopied', 'a channel that never copies'],
+  ['ticket', 'tickets'],
+]) {
+  for (const [name, shape, goals] of shapes) {
+    for (const [baseline, way] of [
+      ['posting a Uint8Array, which is copied', ways.copied],
+      ['transferring an ArrayBuffer', ways.transferred],
+    ]) {
+      const samples = await pairs(
+        () => handOver(worker, way, shape),
+        () => handOver(worker, ways[ours], shape),
+      )
+      const row = { bench, case: `${BYTES} B to another thread by ${by}, ${name}`, baseline }
+      emit({ ...row, ...summarise(samples), unit: 'ns', ...(ours === 'channel' ? goals : {}) })
+    }
   }
 }
 
 const workers = [worker]
 for (const threads of [1, 2, 4]) {
-  while (workers.length < threads) workers.push(await startWorker())
+  while (workers.length < threads) workers.push(await startWorker(true))
   for (const burst of [1, 64]) {
     const measured = async (side) => {
       const gate = new Int32Array(new SharedArrayBuffer(4))
@@ -209,6 +270,27 @@ for (const threads of [1, 2, 4]) {
 await Promise.all(workers.map((one) => one.terminate()))
 assert.equal(pool.audit().ok, true)
 assert.equal(pool.metrics().pool.expired, 0)
+
+const ourLives = []
+const lives = { none: [], private: [], buffers: [] }
+for (let pair = 0; pair < 5; pair++) {
+  ourLives.push(alone(['--expose-gc'], 'living', 'shared'))
+  for (const name of Object.keys(lives)) lives[name].push(alone(['--expose-gc'], 'living', name))
+}
+for (const [name, baseline] of [
+  ['none', 'none'],
+  ['private', 'of a private pool'],
+  ['buffers', 'of Buffer.alloc'],
+]) {
+  for (const [key, kind] of [
+    ['minorUs', 'a scavenge'],
+    ['majorUs', 'a mark-sweep'],
+  ]) {
+    const samples = ourLives.map((ours, i) => ({ ours: ours[key], theirs: lives[name][i][key] }))
+    const row = { bench, case: `${kind} while ${LIVING} buffers of a shared pool live`, baseline }
+    emit({ ...row, ...summarise(samples), unit: 'µs' })
+  }
+}
 
 const heap = alone(NO_GC, 'heap', 'ticket')
 const cost = alone(['--expose-gc'], 'gc', 'ticket')

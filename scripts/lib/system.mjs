@@ -41,7 +41,8 @@ function onPath(command) {
   })
 }
 
-const isDebian = existsSync('/etc/debian_version')
+/** Or made of it: its package manager is apt-get. */
+export const isDebian = existsSync('/etc/debian_version')
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query replaces it
 const STATUS = ['--show', '--showformat=${Status}']

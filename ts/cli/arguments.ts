@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { checkInterface } from '../xdp/probe.js'
-import { DEFAULT_SECONDS, MOST_SECONDS } from './demo/plan.js'
+import { DEFAULT_SECONDS, DEFAULT_XDP_SECONDS, MOST_SECONDS } from './demo/plan.js'
 import type { DemoOptions } from './demo/run.js'
 import type { DoctorOptions } from './doctor/run.js'
 
@@ -16,11 +16,13 @@ export type Command =
   | { name: 'version' }
   | ({ name: 'demo' } & DemoOptions)
   | ({ name: 'doctor' } & DoctorOptions)
+  | ({ name: 'xdp-demo' } & DemoOptions)
 
 const COMMANDS = ['demo', 'doctor'] as const
 const DEMO_OPTIONS = {
   seconds: { type: 'string' },
   json: { type: 'boolean' },
+  xdp: { type: 'boolean' },
   help: { type: 'boolean' },
 } as const
 const DOCTOR_OPTIONS = {
@@ -45,14 +47,16 @@ export function parseArguments(args: readonly string[]): Command {
 function parseDemo(args: readonly string[]): Command {
   const values = parse(args, DEMO_OPTIONS, 'demo ')
   if (values['help'] === true) return { name: 'demo-help' }
+  const xdp = values['xdp'] === true
   const given = values['seconds']
-  const seconds = given === undefined ? DEFAULT_SECONDS : Number(given === '' ? Number.NaN : given)
+  const usual = xdp ? DEFAULT_XDP_SECONDS : DEFAULT_SECONDS
+  const seconds = given === undefined ? usual : Number(given === '' ? Number.NaN : given)
   if (!Number.isInteger(seconds) || seconds < 1 || seconds > MOST_SECONDS) {
     throw new CliUsageError(
       `--seconds is '${given}', which is not a whole number from 1 to ${MOST_SECONDS}. Try --seconds 30.`,
     )
   }
-  return { name: 'demo', seconds, json: values['json'] === true }
+  return { name: xdp ? 'xdp-demo' : 'demo', seconds, json: values['json'] === true }
 }
 
 function parseDoctor(args: readonly string[]): Command {

@@ -1,9 +1,10 @@
-import { DEFAULT_SECONDS, MOST_SECONDS } from './demo/plan.js'
+import { DEFAULT_SECONDS, DEFAULT_XDP_SECONDS, MOST_SECONDS } from './demo/plan.js'
 
 export const HELP = `Usage: wraith-transport <command> [options]
 
 Commands:
-  demo         receive UDP with node:dgram and with UdpSocket, side by side
+  demo         receive UDP with node:dgram and with UdpSocket, side by side;
+               with --xdp also with XdpSocket
   doctor       what is in the way of AF_XDP on this machine, and the commands
                that fix it
 
@@ -36,6 +37,10 @@ Options:
                "ratio": {…} }; the rest goes to standard error. The ratios
                packetsPerCpuSecond, heapBytesPerPacket and gcTime are wraith
                over dgram in the rows "full", both kinds of work together.
+  --xdp        XdpSocket (AF_XDP) as a third side, over a veth pair between two
+               network namespaces that are removed at the end, with the loads
+               1k/s to full. Linux; takes root, iproute2 and about ${DEFAULT_XDP_SECONDS} s
+               (12 s is the least). The JSON has "xdp" and "xdpRatio" as well.
   --help       this text
 
 Colour is for terminals only; NO_COLOR=1 turns it off.

@@ -2,6 +2,7 @@
 import { CliUsageError, parseArguments } from './arguments.js'
 import { libraryVersion } from './demo/machine.js'
 import { runDemo } from './demo/run.js'
+import { runXdpDemo } from './demo/xdp/run.js'
 import { runDoctor } from './doctor/run.js'
 import { DEMO_HELP, DOCTOR_HELP, HELP } from './help.js'
 
@@ -24,6 +25,8 @@ async function main(): Promise<number> {
       return runDemo(command)
     case 'doctor':
       return runDoctor(command)
+    case 'xdp-demo':
+      return runXdpDemo(command)
   }
 }
 

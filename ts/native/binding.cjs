@@ -835,11 +835,13 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.attachChannel = nativeBinding.attachChannel
 module.exports.attachPool = nativeBinding.attachPool
 module.exports.attachUdp = nativeBinding.attachUdp
 module.exports.attachXdp = nativeBinding.attachXdp
 module.exports.bindUdp = nativeBinding.bindUdp
 module.exports.checkXdpPrefix = nativeBinding.checkXdpPrefix
+module.exports.createChannel = nativeBinding.createChannel
 module.exports.createParsers = nativeBinding.createParsers
 module.exports.createPool = nativeBinding.createPool
 module.exports.createSharedPool = nativeBinding.createSharedPool

@@ -9,6 +9,9 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** One more handle of the channel that `id` names, for the attachment with this number. Otherwise as `createChannel`. */
+export declare function attachChannel(id: string, pool: string, copyUpTo: number): object
+
 /** Attaches to the shared pool that `id` names. Otherwise as `createSharedPool`. */
 export declare function attachPool(id: string, threadId: number, wake: () => void): object
 
@@ -23,6 +26,12 @@ export declare function bindUdp(options: UdpBindOptions, dispatch: (kind: number
 
 /** Whether a text is an address or a prefix that a filter can have. */
 export declare function checkXdpPrefix(text: string): void
+
+/**
+ * Makes a channel for buffers of the shared pool whose attachment has this number; those with up to `copyUpTo` bytes in use are
+ * copied. Returns the functions that drive it.
+ */
+export declare function createChannel(pool: string, copyUpTo: number): object
 
 /** The functions that parse and build frames and packets in memory of the caller's. */
 export declare function createParsers(): object

@@ -38,6 +38,8 @@ export interface PoolInternals {
   attach(source: Source): void
   detach(source: Source): void
   guard(ticket: Ticket): PooledBuffer
+  /** What is called when the pool ends for this isolate. */
+  readonly endings: Set<() => void>
 }
 
 /** @internal */
@@ -310,6 +312,7 @@ export class BufferPool implements Disposable {
         attach: (source) => state.sources.add(source),
         detach: (source) => state.detach(source),
         guard: (ticket) => new PooledBuffer(ticket),
+        endings: state.endings,
       }
     }
   }

@@ -10,8 +10,8 @@ export function debugMode(): boolean {
 }
 
 /** Memory of its own for one lent view, zeroed. */
-export function freshMemory(size: number): Bytes {
-  return bytesOver(new ArrayBuffer(size), 0, size)
+export function freshMemory(size: number, holder?: object): Bytes {
+  return bytesOver(new ArrayBuffer(size), 0, size, holder)
 }
 
 /** Detaches the memory under a view: each view onto it is empty from here on. */

@@ -21,13 +21,15 @@ export interface Home extends TicketHome {
 
 /**
  * One buffer of a pool and its cached view. Whoever has the ticket has the buffer; a guard has it from acquire to
- * dispose. Nothing else refers to the view in between, so that the loss of a guard can be seen.
+ * dispose. Nothing else refers to the ticket in between, so that the loss of a guard can be seen.
  */
 export class Ticket {
   readonly slot: number
   readonly home: Home
   view: Bytes
   length = 0
+  /** Lives as long as the ticket or a view of it. Views must not hold the ticket, which holds the whole pool. */
+  readonly life = {}
 
   constructor(home: Home, slot: number, view: Bytes) {
     this.home = home

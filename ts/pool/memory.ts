@@ -7,9 +7,9 @@ import type { NativePool, NativeShared } from '../native.js'
 export interface SlotMemory {
   /**
    * The bytes of a slot that native has just given to this isolate, or whose view user code has emptied. `undefined`: its
-   * memory was moved away, and native has taken the slot out of use.
+   * memory was moved away, and native has taken the slot out of use. `holder` lives as long as the view.
    */
-  view(slot: number): Bytes | undefined
+  view(slot: number, holder: object): Bytes | undefined
   /** The memory of all slots in one, where there is such a thing. */
   readonly whole: ArrayBuffer
   /** Where a slot begins in {@link SlotMemory.whole}. */
@@ -43,8 +43,8 @@ export class PrivateMemory implements SlotMemory {
     return this.#memory
   }
 
-  view(slot: number): Bytes {
-    return bytesOver(this.whole, slot * this.#stride, this.#bufferSize)
+  view(slot: number, holder: object): Bytes {
+    return bytesOver(this.whole, slot * this.#stride, this.#bufferSize, holder)
   }
 
   offsetOf(slot: number): number {
@@ -64,9 +64,9 @@ export class SharedMemory implements SlotMemory {
     this.#bufferSize = bufferSize
   }
 
-  view(slot: number): Bytes | undefined {
+  view(slot: number, holder: object): Bytes | undefined {
     const memory = this.#native.memory(slot)
-    return memory === undefined ? undefined : bytesOver(memory, 0, this.#bufferSize)
+    return memory === undefined ? undefined : bytesOver(memory, 0, this.#bufferSize, holder)
   }
 
   get whole(): ArrayBuffer {

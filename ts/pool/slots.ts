@@ -1,4 +1,4 @@
-import { type Bytes, bytesOver } from '../bytes.js'
+import { bytesOver } from '../bytes.js'
 import { fromNative, wrapNative } from '../errors.js'
 import type { NativeAudit, NativeSlots } from '../native.js'
 import { freshMemory, releaseMemory } from './debug.js'
@@ -35,7 +35,7 @@ export class Slots implements Home {
   readonly #sharing: Sharing | undefined
   readonly #events: SlotsEvents
   readonly #mail: Uint32Array
-  readonly #lostViews: FinalizationRegistry<number> | undefined
+  readonly #lost: FinalizationRegistry<number> | undefined
   readonly #hungry = new Set<Source>()
   readonly #magazine: Ticket[] = []
   readonly #parked: (Ticket | undefined)[]
@@ -73,7 +73,7 @@ export class Slots implements Home {
     this.#sampleAt = 1
     this.#openLimit = setup.limit
     this.#limit = debug ? NOTHING : setup.limit
-    this.#lostViews = level === 'off' ? undefined : new FinalizationRegistry((slot) => this.#lose(slot))
+    this.#lost = level === 'off' ? undefined : new FinalizationRegistry((slot) => this.#lose(slot))
   }
 
   /** Whether other isolates use the pool too. */
@@ -147,9 +147,9 @@ export class Slots implements Home {
     const ticket = this.#unpark(slot)
     if (ticket === undefined) throw lostMemory()
     if (this.debug) {
-      const own = freshMemory(this.bufferSize)
+      const own = freshMemory(this.bufferSize, ticket.life)
       own.set(ticket.view)
-      this.#setView(ticket, own)
+      ticket.view = own
     }
     ticket.length = length
     this.#took(ticket)
@@ -171,7 +171,7 @@ export class Slots implements Home {
   /** Native is about to read the slot of a guard: what was written must lie in the slab. The guard keeps its view. */
   settle(ticket: Ticket): void {
     const empty = ticket.view.byteLength === 0
-    if (this.debug && !empty) this.#memory.view(ticket.slot)?.set(ticket.view)
+    if (this.debug && !empty) this.#memory.view(ticket.slot, ticket.life)?.set(ticket.view)
     else if (empty && !this.debug && !this.shared) this.#show(ticket)
   }
 
@@ -274,7 +274,7 @@ export class Slots implements Home {
         ticket = this.#magazine.pop()
         continue
       }
-      if (this.debug) this.#setView(ticket, freshMemory(this.bufferSize))
+      if (this.debug) ticket.view = freshMemory(this.bufferSize, ticket.life)
       else if (ticket.view.byteLength === 0 && !this.#show(ticket)) {
         this.#park(ticket)
         ticket = undefined
@@ -333,19 +333,15 @@ export class Slots implements Home {
   }
 
   #handBack(count: number, dirty: boolean): void {
-    try {
-      const moved = this.#native.flush(count, dirty)
-      if (moved > 0) this.movedAway(moved)
-    } catch (error) {
-      throw wrapNative(error)
-    }
+    const moved = fromNative(() => this.#native.flush(count, dirty))
+    if (moved > 0) this.movedAway(moved)
     this.#events.crossed()
   }
 
   #show(ticket: Ticket): boolean {
-    const view = this.#memory.view(ticket.slot)
+    const view = this.#memory.view(ticket.slot, ticket.life)
     if (view === undefined) this.movedAway(1)
-    else this.#setView(ticket, view)
+    else ticket.view = view
     return view !== undefined
   }
 
@@ -366,16 +362,17 @@ export class Slots implements Home {
       this.#parked[slot] = undefined
       return parked
     }
-    const ticket = parked ?? new Ticket(this, slot, NO_BYTES)
+    const ticket = parked ?? this.#firstTicket(slot)
     if (!this.#show(ticket)) return undefined
     this.#parked[slot] = undefined
     return ticket
   }
 
-  #setView(ticket: Ticket, view: Bytes): void {
-    this.#lostViews?.unregister(ticket)
-    ticket.view = view
-    this.#lostViews?.register(view, ticket.slot, ticket)
+  /** A slot's ticket here, for good: it is lost with its guard and its view, to which nothing else refers while it is out. */
+  #firstTicket(slot: number): Ticket {
+    const ticket = new Ticket(this, slot, NO_BYTES)
+    this.#lost?.register(ticket.life, slot)
+    return ticket
   }
 
   #sample(ticket: Ticket): void {

@@ -24,6 +24,8 @@ export class PoolState implements Adopter, Reported {
   readonly throws: boolean
   readonly watch = new Watch(() => metricsOf(this))
   readonly sources = new Set<Source>()
+  /** What ends with the pool. */
+  readonly endings = new Set<() => void>()
   readonly #waiters = new Set<Waiter>()
   readonly #queue: Queue
   readonly #whenClosed: Promise<void>
@@ -118,12 +120,15 @@ export class PoolState implements Adopter, Reported {
     try {
       this.#queue.join(waiter)
       if (!waiter.settled) this.waits++
+      this.sharing?.publish()
       return await waiter.promise
     } catch (error) {
       waiter.drop()
       throw error
     } finally {
       this.#waiters.delete(waiter)
+      // Others read what was published last, and an isolate that has nothing more to do does not come by again.
+      this.sharing?.publish()
     }
   }
 
@@ -180,6 +185,7 @@ export class PoolState implements Adopter, Reported {
   end(): void {
     if (this.closed) return
     this.closed = true
+    for (const end of this.endings) end()
     this.slots.close()
     for (const waiter of [...this.#waiters]) {
       if (waiter.settled) continue

@@ -49,6 +49,8 @@ export interface ReaderSetup<R extends Rows> {
   /** The type of the async resource that handlers run in. */
   readonly resource: string
   readonly onBatch?: (rows: R, count: number) => void
+  /** Watches on while it waits for slots: it has several queues, and is not readable for want of slots. */
+  readonly watchesOn?: boolean
 }
 
 /**
@@ -62,6 +64,7 @@ export class Reader<R extends Rows = Rows> implements Source {
   readonly #name: () => string
   readonly #resource: string
   readonly #onBatch: ((rows: R, count: number) => void) | undefined
+  readonly #watchesOn: boolean
   readonly #endNow = (): void => this.#end()
   #consumer: HandlerConsumer | IteratorConsumer | undefined
   /** A consumer's promise, or an iterator's body, holds the batch. */
@@ -72,13 +75,14 @@ export class Reader<R extends Rows = Rows> implements Source {
   #starved = false
   #closed = false
 
-  constructor({ native, pool, rows, name, resource, onBatch }: ReaderSetup<R>) {
+  constructor({ native, pool, rows, name, resource, onBatch, watchesOn = false }: ReaderSetup<R>) {
     this.#native = native
     this.#pool = pool
     this.#rows = rows(() => this.#short())
     this.#name = name
     this.#resource = resource
     this.#onBatch = onBatch
+    this.#watchesOn = watchesOn
     if (pool.slots.shared) fromNative(() => native.listen(() => this.#delivered()))
   }
 
@@ -277,11 +281,9 @@ export class Reader<R extends Rows = Rows> implements Source {
   #wait(): number {
     // What rests in this isolate is for those who wait, too.
     this.#pool.slots.flushMagazine()
-    const fed = this.#native.wait(this.#consumer !== undefined)
-    // A queue that lacks slots does not hold up those that have some.
-    this.#starved = !fed && !this.#native.receives()
-    if (this.#starved) this.#native.hold()
-    return fed ? 1 : 0
+    this.#starved = !this.#native.wait(this.#consumer !== undefined)
+    if (this.#starved && !this.#watchesOn) this.#native.hold()
+    return this.#starved ? 0 : 1
   }
 
   /** A shared pool has slots for this socket, or is closed. */
@@ -326,11 +328,7 @@ export class Reader<R extends Rows = Rows> implements Source {
       this.#consumer?.kind === 'handler' ||
       (this.#consumer?.kind === 'iterator' && this.#consumer.waiting !== undefined)
     if (!wanted || this.#held || this.#paused || this.#closed) return
-    if (this.#starved) {
-      if (!this.#pool.slots.shared) return
-      this.#wait()
-      if (this.#starved) return
-    }
+    if (this.#starved && (!this.#pool.slots.shared || this.#wait() === 0) && !this.#watchesOn) return
     if (this.#native.resume() === true) this.onStarved()
   }
 

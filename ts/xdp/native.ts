@@ -92,8 +92,8 @@ export interface NativeXdp extends NativeSource {
   readonly publicBlock: ArrayBuffer
   /** The same: slots, offsets, lengths. */
   readonly privateBlock: ArrayBuffer
-  /** The whole UMEM, until the batch ends, or a row is taken or sent. */
-  memory(): ArrayBuffer
+  /** A window of the UMEM, until the batch ends, or a row is taken or sent, or `copyOut`. */
+  memory(window: number): ArrayBuffer
   /** Copies the frames of the batch, each into a slot of its own. */
   copyOut(memory: ArrayBuffer): void
   /** Its slot, with the frame at the front. `copies`: what `copyOut` filled. */

@@ -102,6 +102,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
       rows: () => this.#rows,
       name: () => this.#name,
       resource: 'WRAITH_XDP',
+      watchesOn: true,
     })
     this.#sender = new FrameSender(this.#native, this.#pool, this.#internals, (accepted, asked) =>
       this.#upkeep.sent(accepted, asked),
@@ -293,10 +294,7 @@ export class XdpSocket implements AsyncDisposable, Disposable {
     this.#open()
     // Before a frame is copied, of which there may be none.
     if (this.#info.txRing === 0) throw noTxRing()
-    const sent = isBatch(frames)
-      ? this.#sendBatch(frames, queue, rows)
-      : this.#sendGuards(frames, queue, rows)
-    return sent
+    return isBatch(frames) ? this.#sendBatch(frames, queue, rows) : this.#sendGuards(frames, queue, rows)
   }
 
   /**

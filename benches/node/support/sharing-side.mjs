@@ -2,10 +2,10 @@
 // gives back buffers of its own.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { BufferPool } from '../../../dist/index.js'
+import { BufferChannel, BufferPool } from '../../../dist/index.js'
 import { cycle, sumOf, TICKET_DIGITS } from './sharing-work.mjs'
 
-const pool = BufferPool.attach(workerData, { onExhausted: 'throw' })
+const pool = BufferPool.attach(workerData.pool, { onExhausted: 'throw' })
 const alone = new BufferPool({ bufferSize: pool.bufferSize, capacity: 256 })
 let [sum, seen, expected] = [0, 0, 0]
 
@@ -28,6 +28,13 @@ function takeAll(message) {
   else take(message)
 }
 
+/** All that was expected has come, in one way or the other. */
+function answer() {
+  if (expected === 0 || seen < expected) return
+  parentPort.postMessage(sum)
+  sum = seen = expected = 0
+}
+
 /** Buffers of a pool taken and given back, as soon as all threads are there. */
 function work({ gate, side, burst, rounds }) {
   const once = cycle(side === 'ours' ? pool : alone, burst)
@@ -43,8 +50,15 @@ parentPort.on('message', (message) => {
   if (message?.gate !== undefined) parentPort.postMessage(work(message))
   else if (typeof message === 'number') expected = message
   else takeAll(message)
-  if (expected === 0 || seen < expected) return
-  parentPort.postMessage(sum)
-  sum = seen = expected = 0
+  answer()
 })
+const receive = (batch) => {
+  for (let i = 0; i < batch.length; i++) take(batch.bytes(i))
+  answer()
+}
+// One thread receives.
+if (!workerData.others) {
+  BufferChannel.attach(workerData.channel, pool).consume(receive)
+  BufferChannel.attach(workerData.uncopied, pool, { copyUpTo: 0 }).consume(receive)
+}
 parentPort.postMessage('ready')

@@ -1,4 +1,4 @@
-//! Random programs on a shared pool with several members and tickets, and on a plain model of it, compared after every step:
+//! Random programs on a shared pool with several members, tickets and a channel, and on a plain model of it, compared after every step:
 //! who waits is served in order, a ticket is good once, no slot is lost or given out twice, each is full of zeros.
 #![no_main]
 
@@ -14,8 +14,10 @@ fn step(kind: u8, program: &mut Program<'_>) -> Step {
     let member = |program: &mut Program<'_>| usize::from(program.byte()) % MEMBERS;
     let which = |program: &mut Program<'_>| usize::from(program.byte());
     match kind % 32 {
-        0..5 => Step::Pop(member(program)),
-        5..10 => Step::Push(which(program)),
+        0..4 => Step::Pop(member(program)),
+        4 => Step::Send(which(program), u32::from(program.byte()) % (SIZE as u32 + 2), kind > 127),
+        5..9 => Step::Push(which(program)),
+        9 => Step::Receive(member(program)),
         10 => Step::Quarantine(which(program), kind > 127),
         11..16 => Step::Wait(member(program)),
         16..18 => Step::Cancel(member(program), which(program)),

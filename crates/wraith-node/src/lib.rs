@@ -2,6 +2,7 @@
 //! names and options that users see live in TypeScript.
 
 mod attachment;
+mod channel;
 mod event_loop;
 mod exercise;
 mod exported;
@@ -106,6 +107,19 @@ pub fn attach_pool(
     #[napi(ts_arg_type = "() => void")] wake: Unknown,
 ) -> Result<Made> {
     enter(&env, |env| attachment::attach(env, &id, thread_id, wake.raw()))
+}
+
+/// Makes a channel for buffers of the shared pool whose attachment has this number; those with up to `copyUpTo` bytes in use are
+/// copied. Returns the functions that drive it.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn create_channel(env: Env, pool: String, copy_up_to: u32) -> Result<Made> {
+    enter(&env, |env| channel::create(env, &pool, copy_up_to))
+}
+
+/// One more handle of the channel that `id` names, for the attachment with this number. Otherwise as `createChannel`.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn attach_channel(env: Env, id: String, pool: String, copy_up_to: u32) -> Result<Made> {
+    enter(&env, |env| channel::attach(env, &id, &pool, copy_up_to))
 }
 
 /// What `bindUdp` is asked for. The facade has checked it for the message; it is checked here for safety.

@@ -1,5 +1,5 @@
 //! The slots of a shared pool as one attachment's JavaScript sees them: an ArrayBuffer a slot, emptied before the slot leaves. And the
-//! whole of a UMEM during a batch of frames, emptied before one of them goes back to the kernel.
+//! windows of a UMEM during a batch of frames, emptied before one of its frames goes back to the kernel.
 //!
 //! Only the isolate's own thread may write a slot that its JavaScript can see: `Buffer#toString('utf8')` of bytes that
 //! another thread rewrites crashes the engine. So before a slot leaves, every view onto it must be empty.
@@ -35,8 +35,8 @@ const MOVED: u8 = 2;
 enum Areas {
     /// Each slot.
     Slots,
-    /// The slab, as if it were one slot.
-    Whole,
+    /// So many bytes of the slab each, as if they were one slot.
+    Windows(usize),
 }
 
 /// The names of the slots. Neither the names nor their memory hold the slab: this does.
@@ -69,13 +69,16 @@ impl Views {
         Views::over(env, slab, Areas::Slots)
     }
 
-    /// The whole slab under the one name 0.
-    pub(crate) fn whole(env: Env, slab: &Arc<Slab>) -> Result<Views, Error> {
-        Views::over(env, slab, Areas::Whole)
+    /// The slab in windows of so many bytes, the last one as long as it is.
+    pub(crate) fn windows(env: Env, slab: &Arc<Slab>, bytes: usize) -> Result<Views, Error> {
+        Views::over(env, slab, Areas::Windows(bytes))
     }
 
     fn over(env: Env, slab: &Arc<Slab>, areas: Areas) -> Result<Views, Error> {
-        let count = if areas == Areas::Slots { slab.count() as usize } else { 1 };
+        let count = match areas {
+            Areas::Slots => slab.count() as usize,
+            Areas::Windows(bytes) => slab.len().div_ceil(bytes),
+        };
         Ok(Views {
             env,
             slab: Arc::clone(slab),
@@ -224,7 +227,10 @@ impl Views {
     fn area(&self, slot: u32) -> (*mut ffi::c_void, usize) {
         match self.areas {
             Areas::Slots => (self.slab.slot(slot).cast(), self.slab.slot_size()),
-            Areas::Whole => (self.slab.base().cast(), self.slab.len()),
+            Areas::Windows(bytes) => {
+                let start = (slot as usize * bytes).min(self.slab.len());
+                (self.slab.base().wrapping_add(start).cast(), bytes.min(self.slab.len() - start))
+            }
         }
     }
 

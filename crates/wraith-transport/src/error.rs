@@ -95,6 +95,9 @@ codes! {
     SocketClosed = "WRAITH_ERR_SOCKET_CLOSED",
         "The socket was closed.",
         "Open a new one.";
+    ChannelClosed = "WRAITH_ERR_CHANNEL_CLOSED",
+        "The channel was closed.",
+        "Make a new channel.";
     AddressInUse = "WRAITH_ERR_ADDRESS_IN_USE",
         "Another socket is bound to this address and port.",
         "Choose another port, or set reusePort on every socket that shares it.";

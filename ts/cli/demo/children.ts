@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { EndSeen, Reply, Request } from './messages.js'
@@ -92,23 +92,38 @@ export class Child {
   }
 }
 
+export interface StartOptions {
+  nodeOptions?: readonly string[]
+  /** A program and its arguments, which runs what comes behind them. */
+  through?: readonly string[]
+  /** Out of reach of the terminal's signals. */
+  detached?: boolean
+}
+
+/** Starts a module in a process of its own that can be talked with. */
+export function startNode(
+  script: URL,
+  { nodeOptions = [], through = [], detached = false }: StartOptions,
+): ChildProcess {
+  // Nothing from the parent's command line: every child runs on Node's defaults.
+  const [program = '', ...args] = [...through, process.execPath, ...nodeOptions, fileURLToPath(script)]
+  return spawn(program, args, {
+    serialization: 'advanced',
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    detached,
+  })
+}
+
 /** All processes the demo started; {@link stop} leaves none. */
 export class Children {
   readonly #running = new Set<Child>()
-  #stopped = false
+  readonly #last: (() => Promise<void>)[] = []
+  #stopping: Promise<void> | undefined
 
   /** Starts the module at `script`. */
-  start(what: string, script: URL, nodeOptions: readonly string[] = []): Child {
-    if (this.#stopped) throw new ChildError('the demo was stopped')
-    const child = new Child(
-      what,
-      fork(fileURLToPath(script), [], {
-        // Nothing from the parent's command line: every child runs on Node's defaults.
-        execArgv: [...nodeOptions],
-        serialization: 'advanced',
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      }),
-    )
+  start(what: string, script: URL, options: StartOptions = {}): Child {
+    if (this.#stopping !== undefined) throw new ChildError('the demo was stopped')
+    const child = new Child(what, startNode(script, options))
     this.#running.add(child)
     return child
   }
@@ -118,8 +133,18 @@ export class Children {
     this.#running.delete(child)
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true
+  /** Has `act` called when all processes have ended. */
+  atEnd(act: () => Promise<void>): void {
+    this.#last.push(act)
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
     await Promise.all([...this.#running].map((child) => this.end(child)))
+    for (const act of this.#last) await act()
   }
 }

@@ -1,7 +1,7 @@
 import type { Machine } from './machine.js'
 import type { ForgottenGuard, Side } from './messages.js'
 import { loadName } from './plan.js'
-import { headline, type RowResult, type SideResult } from './result.js'
+import { headline, type Ratios, type RowResult, type SideResult } from './result.js'
 import { ratio, significant } from './statistics.js'
 
 /** One row of one side. What could not be measured is `null`. */
@@ -32,21 +32,23 @@ export interface JsonRow {
   sentPerSecond: number | null
 }
 
-interface JsonSide {
+export interface JsonSide {
   library: string
   rows: JsonRow[]
+}
+
+export interface JsonRatios {
+  packetsPerCpuSecond: number | null
+  heapBytesPerPacket: number | null
+  /** Garbage-collection time for the same number of packets; `null` when dgram's runs saw no collection. */
+  gcTime: number | null
 }
 
 /** The last line of `demo --json`. Ratios are wraith over dgram in the rows "full": the stock receive buffer, both kinds of work. */
 export interface JsonReport {
   dgram: JsonSide & { machine: Machine }
   wraith: JsonSide & { forgottenGuard: { frame: string; source: string } }
-  ratio: {
-    packetsPerCpuSecond: number | null
-    heapBytesPerPacket: number | null
-    /** Garbage-collection time for the same number of packets; `null` when dgram's runs saw no collection. */
-    gcTime: number | null
-  }
+  ratio: JsonRatios
 }
 
 export function jsonReport(
@@ -54,7 +56,6 @@ export function jsonReport(
   machine: Machine,
   forgotten: ForgottenGuard,
 ): JsonReport {
-  const overall = headline(rows)
   return {
     dgram: { library: `node:dgram of Node ${machine.node}`, machine, rows: side(rows, 'dgram') },
     wraith: {
@@ -62,22 +63,26 @@ export function jsonReport(
       rows: side(rows, 'wraith'),
       forgottenGuard: { frame: forgotten.frame, source: forgotten.source },
     },
-    ratio: {
-      packetsPerCpuSecond: round(overall.packetsPerCpuSecond),
-      heapBytesPerPacket: round(overall.heapBytesPerPacket),
-      gcTime: round(overall.gcTime),
-    },
+    ratio: jsonRatios(headline(rows)),
+  }
+}
+
+export function jsonRatios({ packetsPerCpuSecond, heapBytesPerPacket, gcTime }: Ratios): JsonRatios {
+  return {
+    packetsPerCpuSecond: round(packetsPerCpuSecond),
+    heapBytesPerPacket: round(heapBytesPerPacket),
+    gcTime: round(gcTime),
   }
 }
 
 function side(rows: readonly RowResult[], name: Side): JsonRow[] {
   return rows.flatMap((result) => {
     const own = result[name]
-    return own === undefined ? [] : [row(result, own)]
+    return own === undefined ? [] : [jsonRow(result, own)]
   })
 }
 
-function row({ row }: RowResult, of: SideResult): JsonRow {
+export function jsonRow({ row }: RowResult, of: SideResult): JsonRow {
   return {
     load: loadName(row),
     rate: row.rate ?? 'full',

@@ -1,16 +1,25 @@
 import type { ContentTotals, Lengths } from './datagrams.js'
+import type { SocketDrops } from './drops.js'
 import type { HeapUse } from './heap.js'
 import type { Tallied, Work } from './tally.js'
+import type { LayWire } from './xdp/wire.js'
 
 /** What the orchestrating process and its children say to each other; one request at a time, answered in order. */
 
 export const SIDES = ['dgram', 'wraith'] as const
-/** Who moves the packets: `node:dgram` or this library. */
-export type Side = (typeof SIDES)[number]
+/** The same over a wire that AF_XDP can be attached to. */
+export const WIRE_SIDES = [...SIDES, 'xdp'] as const
+/** Who moves the packets: `node:dgram`, `UdpSocket` or `XdpSocket`. */
+export type Side = (typeof WIRE_SIDES)[number]
 
 export interface OpenReceiver {
   do: 'open'
   side: Side
+  host: string
+  /** 0: any. */
+  port: number
+  /** The interface that packets arrive at; for AF_XDP. */
+  link: string | undefined
   work: Work
   /** Asked of the kernel; `undefined` leaves the machine's default. */
   recvBufferSize: number | undefined
@@ -22,6 +31,8 @@ export interface OpenReceiver {
 export interface Opened {
   port: number
   recvBufferSize: number
+  /** What there is to be said about the socket. */
+  about: string | undefined
 }
 
 /** Do nothing for a while: lets the warm-up's compiling and collecting end. */
@@ -39,8 +50,8 @@ interface Finish {
 
 export interface Received extends Tallied {
   /** Datagrams and marks that the kernel dropped; `undefined` where nobody counts them. */
-  dropped: number | undefined
-  /** The same from `/proc/net/udp`, for comparison. */
+  drops: SocketDrops | undefined
+  /** How many those are by another counter, in `/proc/net`, for comparison. */
   droppedByProc: number | undefined
   /** Calls with packets, marks included; `undefined` where every packet is a call. */
   batches: number | undefined
@@ -72,7 +83,12 @@ export interface Calibrated extends Record<OutletName, number> {
 
 export interface Attach {
   do: 'attach'
+  /** The sender's own address. */
+  from: string
+  host: string
   port: number
+  /** The interface that packets leave by, when what it drops is to be counted. */
+  link: string | undefined
   outlet: OutletName
   epochNs: bigint
 }
@@ -97,8 +113,19 @@ export interface Streamed {
   totals: ContentTotals
   sequenceSum: number
   wallNs: number
+  /** CPU time of the sender. */
+  cpuNs: number
   /** How late the latest packet left, against its schedule. */
   latestNs: number
+  /** Of those that were sent, the ones that the interface dropped. */
+  linkDropped: number
+  /** The end mark that was sent behind them. */
+  mark: Marked
+}
+
+export interface Marked {
+  /** 1: the interface dropped the end mark. */
+  linkDropped: number
 }
 
 /** Send one more end mark. */
@@ -123,7 +150,7 @@ export interface ForgottenGuard {
   source: string
 }
 
-export type Request = ReceiverRequest | SenderRequest | { do: 'forget' }
+export type Request = ReceiverRequest | SenderRequest | LayWire | { do: 'forget' }
 
 export interface Reply {
   value?: unknown

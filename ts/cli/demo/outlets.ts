@@ -1,9 +1,9 @@
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { UdpSocket, WraithError } from '../../../index.js'
-import type { OutletName } from './messages.js'
+import type { Attach } from './messages.js'
 
-/** A socket that sends to one port of this machine. */
+/** A socket that sends to one port. */
 export interface Outlet {
   /** Sends datagram `sequence`. False: the socket is full, nothing was sent; wait for {@link writable}. */
   send(datagram: Uint8Array, sequence: number): boolean
@@ -18,15 +18,15 @@ export interface Outlet {
   close(): void
 }
 
-const LOOPBACK = '127.0.0.1'
-
-export function openOutlet(name: OutletName, port: number): Promise<Outlet> {
-  return name === 'dgram' ? openDgram(port) : openWraith(port)
+export function openOutlet({ outlet, ...to }: Attach): Promise<Outlet> {
+  return outlet === 'dgram' ? openDgram(to) : openWraith(to)
 }
 
-async function openDgram(port: number): Promise<Outlet> {
+type Peers = Pick<Attach, 'from' | 'host' | 'port'>
+
+async function openDgram({ host, port }: Peers): Promise<Outlet> {
   const socket = dgram.createSocket('udp4')
-  socket.connect(port, LOOPBACK)
+  socket.connect(port, host)
   await once(socket, 'connect')
   let failed: number[] = []
   let pending = 0
@@ -53,9 +53,9 @@ async function openDgram(port: number): Promise<Outlet> {
   }
 }
 
-async function openWraith(port: number): Promise<Outlet> {
-  const socket = await UdpSocket.bind({ address: LOOPBACK, port: 0 })
-  await socket.connect(port, LOOPBACK)
+async function openWraith({ from, host, port }: Peers): Promise<Outlet> {
+  const socket = await UdpSocket.bind({ address: from, port: 0 })
+  await socket.connect(port, host)
   let failed: number[] = []
   return {
     send(datagram, sequence) {

@@ -1,4 +1,5 @@
 import type { Lengths } from './datagrams.js'
+import { SIDES, type Side, WIRE_SIDES } from './messages.js'
 import { sum } from './statistics.js'
 import type { Work } from './tally.js'
 
@@ -19,6 +20,7 @@ export const BURST = 32
 
 export interface Plan {
   rows: readonly Row[]
+  sides: readonly Side[]
   /** How often each row runs: dgram, wraith, dgram, wraith, … */
   rounds: number
   warmUpMs: number
@@ -28,6 +30,7 @@ export interface Plan {
 }
 
 export const DEFAULT_SECONDS = 30
+export const DEFAULT_XDP_SECONDS = 45
 export const MOST_SECONDS = 600
 /** Warm-up rate: enough packets to have the handler compiled before the measurement. */
 export const WARM_UP_RATE = 100_000
@@ -60,30 +63,57 @@ const LOADS: readonly Load[] = [
   { work: 'parse', rate: 10_000, burst: 1, weight: 0.8 },
   { work: 'parse', rate: undefined, burst: BURST, weight: 1 },
 ]
-/** Starting a process, opening a socket, waiting for the end marks: what a run costs besides its own time. */
-const RUN_OVERHEAD_MS = 170
-const ONCE_MS = 1_200
+/** The loads of the demo with AF_XDP. */
+const WIRE_LOADS = LOADS.filter(({ rate, burst, large }) => !large && (rate !== undefined || burst > 1))
 const LEAST_MS = 100
+
+interface Costs {
+  /** Starting a process, opening a socket, waiting for the end marks: what a run costs besides its own time. */
+  runMs: number
+  onceMs: number
+  /** From so many seconds on each row runs twice or more: once in so many. */
+  longFrom: number
+  roundSeconds: number
+}
+
+const COSTS: Costs = { runMs: 170, onceMs: 1_200, longFrom: 25, roundSeconds: 15 }
+const WIRE_COSTS: Costs = { runMs: 260, onceMs: 2_000, longFrom: 35, roundSeconds: 22 }
 
 /**
  * Divides `seconds` over the rows.
  * @param largeBuffer a receive buffer above the default that this machine grants, or `undefined`
  */
 export function planFor(seconds: number, largeBuffer: number | undefined): Plan {
-  const long = seconds >= 25
-  const rounds = long ? Math.min(7, Math.max(2, Math.round(seconds / 15))) : 1
+  const loads = LOADS.filter(({ large }) => !large || largeBuffer !== undefined)
+  return spread(seconds, loads, SIDES, COSTS, largeBuffer)
+}
+
+/** Divides `seconds` over the rows of the demo with AF_XDP. */
+export function wirePlanFor(seconds: number): Plan {
+  return spread(seconds, WIRE_LOADS, WIRE_SIDES, WIRE_COSTS)
+}
+
+function spread(
+  seconds: number,
+  loads: readonly Load[],
+  sides: readonly Side[],
+  { runMs, onceMs, longFrom, roundSeconds }: Costs,
+  largeBuffer?: number,
+): Plan {
+  const long = seconds >= longFrom
+  const rounds = long ? Math.min(7, Math.max(2, Math.round(seconds / roundSeconds))) : 1
   const warmUpMs = long ? 200 : 80
   const restMs = long ? 30 : 15
-  const loads = LOADS.filter(({ large }) => !large || largeBuffer !== undefined)
-  const runs = loads.length * 2 * rounds
-  const left = seconds * 1000 - ONCE_MS - runs * (RUN_OVERHEAD_MS + warmUpMs + restMs)
-  const unit = left / (sum(loads.map(({ weight }) => weight)) * 2 * rounds)
+  const turns = sides.length * rounds
+  const left = seconds * 1000 - onceMs - loads.length * turns * (runMs + warmUpMs + restMs)
+  const unit = left / (sum(loads.map(({ weight }) => weight)) * turns)
   return {
     rows: loads.map(({ weight, large, ...row }) => ({
       ...row,
       recvBufferSize: large ? largeBuffer : undefined,
       durationMs: Math.max(LEAST_MS, Math.round(unit * weight)),
     })),
+    sides,
     rounds,
     warmUpMs,
     restMs,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Clock } from './clock.js'
+import { dropsSince, type SocketDrops, totalOf } from './drops.js'
 import { HeapMeter, type HeapUse } from './heap.js'
-import { kernelDrops } from './kernel-drops.js'
 import type { EndSeen, Opened, OpenReceiver, Received, Request } from './messages.js'
 import { say, serve } from './service.js'
 import { open, type Source } from './sources.js'
@@ -25,7 +25,7 @@ class Measurement {
   #cpuNs = 0
   #wallNs = 0
   #heapUse: HeapUse | undefined
-  #droppedBefore: number | undefined
+  #dropsBefore: SocketDrops | undefined
   #droppedByProcBefore: number | undefined
   #batchesBefore: number | undefined
 
@@ -42,14 +42,15 @@ class Measurement {
 
   async open(request: OpenReceiver): Promise<Opened> {
     const tally = this.#tally
-    this.#source = await open(request.side, request.recvBufferSize, (bytes) => tally.datagram(bytes))
-    return { port: this.#source.port, recvBufferSize: this.#source.recvBufferSize }
+    this.#source = await open(request, (bytes) => tally.datagram(bytes))
+    const { port, recvBufferSize, about } = this.#source
+    return { port, recvBufferSize, about }
   }
 
   async rest(ms: number): Promise<void> {
     await delay(ms)
-    this.#droppedBefore = this.#source?.dropped()
-    this.#droppedByProcBefore = this.#droppedByProc()
+    this.#dropsBefore = this.#source?.drops()
+    this.#droppedByProcBefore = this.#source?.droppedByProc()
     this.#batchesBefore = this.#source?.batches()
   }
 
@@ -73,34 +74,34 @@ class Measurement {
   async finish(sent: number): Promise<Received> {
     const limit = performance.now() + SETTLE_MS
     while (performance.now() < limit) {
-      const gone = this.#dropped() ?? 0
+      const gone = totalOf(this.#drops() ?? {})
       if (this.#tally.packets + this.#tally.ends + gone >= sent) break
       await delay(5)
     }
     if (this.#heapUse === undefined) throw new Error('the end of the stream did not arrive')
     const received: Received = {
       ...this.#tally.read(),
-      dropped: this.#dropped(),
-      droppedByProc: difference(this.#droppedByProc(), this.#droppedByProcBefore),
+      drops: this.#drops(),
+      droppedByProc: this.#droppedByProc(),
       batches: difference(this.#source?.batches(), this.#batchesBefore),
       cpuNs: this.#cpuNs,
       wallNs: this.#wallNs,
       heap: this.#heapUse,
     }
-    this.#source?.close()
+    await this.#source?.close()
     return received
   }
 
   /** Since {@link rest}, by the library's own counter where it has one. */
-  #dropped(): number | undefined {
-    return (
-      difference(this.#source?.dropped(), this.#droppedBefore) ??
-      difference(this.#droppedByProc(), this.#droppedByProcBefore)
-    )
+  #drops(): SocketDrops | undefined {
+    const now = this.#source?.drops()
+    if (now !== undefined && this.#dropsBefore !== undefined) return dropsSince(now, this.#dropsBefore)
+    const byProc = this.#droppedByProc()
+    return byProc === undefined ? undefined : { receiveBuffer: byProc }
   }
 
   #droppedByProc(): number | undefined {
-    return this.#source === undefined ? undefined : kernelDrops(this.#source.port)
+    return difference(this.#source?.droppedByProc(), this.#droppedByProcBefore)
   }
 }
 

@@ -1,5 +1,6 @@
+import type { Drops } from './drops.js'
 import type { Measured } from './measure.js'
-import { SIDES, type Side } from './messages.js'
+import { SIDES, type Side, WIRE_SIDES } from './messages.js'
 import { loadName, type Row } from './plan.js'
 import { geometricMean, quantile, ratio, sum } from './statistics.js'
 
@@ -11,6 +12,7 @@ export interface SideResult {
   sent: number
   received: number
   dropped: number
+  drops: Drops
   unaccounted: number
   mismatches: string[]
   /** How many packets a call of the library brought; 1 for dgram. */
@@ -29,6 +31,8 @@ export interface SideResult {
   /** CPU time over wall-clock time while packets came: near 1, the receiver was the limit. */
   busy: number | undefined
   sentPerSecond: number | undefined
+  /** CPU time of the sender for each packet that it sent. */
+  senderCpuNsPerPacket: number | undefined
   /** How late the sender was at worst, against its schedule. */
   latestMs: number
 }
@@ -53,6 +57,12 @@ function combine(runs: readonly Measured[]): SideResult {
     sent: add((run) => run.sent),
     received,
     dropped: add((run) => run.dropped),
+    drops: {
+      receiveBuffer: add((run) => run.drops.receiveBuffer),
+      rxRingFull: add((run) => run.drops.rxRingFull),
+      fillRingEmpty: add((run) => run.drops.fillRingEmpty),
+      link: add((run) => run.drops.link),
+    },
     // Not the sum: a packet too many in one run must not hide one too few in another.
     unaccounted: add((run) => Math.abs(run.unaccounted)),
     mismatches: runs.flatMap((run) => run.mismatches),
@@ -78,6 +88,10 @@ function combine(runs: readonly Measured[]): SideResult {
       add((run) => run.sent) * 1e9,
       add((run) => run.senderNs),
     ),
+    senderCpuNsPerPacket: ratio(
+      add((run) => run.senderCpuNs),
+      add((run) => run.sent),
+    ),
     latestMs: most((run) => run.latestNs) / 1e6,
   }
 }
@@ -88,7 +102,7 @@ export type RowResult = { row: Row } & Partial<Record<Side, SideResult>>
 export function combineRows(rows: readonly Row[], runs: readonly Measured[]): RowResult[] {
   return rows.map((row) => {
     const result: RowResult = { row }
-    for (const side of SIDES) {
+    for (const side of WIRE_SIDES) {
       const own = runs.filter((run) => run.row === row && run.side === side)
       if (own.length > 0) result[side] = combine(own)
     }
@@ -96,7 +110,7 @@ export function combineRows(rows: readonly Row[], runs: readonly Measured[]): Ro
   })
 }
 
-/** wraith over dgram; `undefined` where one of them has nothing to compare. */
+/** One side over another; `undefined` where one of them has nothing to compare. */
 export interface Ratios {
   packetsPerCpuSecond: number | undefined
   heapBytesPerPacket: number | undefined
@@ -104,13 +118,14 @@ export interface Ratios {
   gcTime: number | undefined
 }
 
-export function ratios({ dgram, wraith }: RowResult): Ratios {
+export function ratios(result: RowResult, side: Side = 'wraith', base: Side = 'dgram'): Ratios {
+  const { [side]: ours, [base]: theirs } = result
   return {
-    packetsPerCpuSecond: ratio(wraith?.packetsPerCpuSecond, dgram?.packetsPerCpuSecond),
-    heapBytesPerPacket: ratio(wraith?.heapBytesPerPacket, dgram?.heapBytesPerPacket),
+    packetsPerCpuSecond: ratio(ours?.packetsPerCpuSecond, theirs?.packetsPerCpuSecond),
+    heapBytesPerPacket: ratio(ours?.heapBytesPerPacket, theirs?.heapBytesPerPacket),
     gcTime: ratio(
-      wraith && ratio(wraith.pausedMs, wraith.received),
-      dgram && ratio(dgram.pausedMs, dgram.received),
+      ours && ratio(ours.pausedMs, ours.received),
+      theirs && ratio(theirs.pausedMs, theirs.received),
     ),
   }
 }
@@ -124,27 +139,27 @@ export function isHeadline({ row }: RowResult): boolean {
  * The figures quoted for the whole: full rate, the machine's own receive buffer, both kinds of work. Speed is the
  * geometric mean of the rows; heap and pauses are added up first, because one row may have none.
  */
-export function headline(rows: readonly RowResult[]): Ratios {
+export function headline(rows: readonly RowResult[], side: Side = 'wraith', base: Side = 'dgram'): Ratios {
   const chosen = rows.filter(isHeadline)
-  const perPacket = (side: Side, of: (result: SideResult) => number): number | undefined => {
-    const results = chosen.flatMap((row) => row[side] ?? [])
+  const perPacket = (of: (result: SideResult) => number, whose: Side): number | undefined => {
+    const results = chosen.flatMap((row) => row[whose] ?? [])
     return ratio(sum(results.map(of)), sum(results.map(({ received }) => received)))
   }
   const both = (of: (result: SideResult) => number): number | undefined =>
-    ratio(perPacket('wraith', of), perPacket('dgram', of))
+    ratio(perPacket(of, side), perPacket(of, base))
   return {
-    packetsPerCpuSecond: geometricMean(chosen.map((row) => ratios(row).packetsPerCpuSecond)),
+    packetsPerCpuSecond: geometricMean(chosen.map((row) => ratios(row, side, base).packetsPerCpuSecond)),
     heapBytesPerPacket: both(({ heapBytes }) => heapBytes),
     gcTime: both(({ pausedMs }) => pausedMs),
   }
 }
 
 /** What went wrong; the demo fails when this is not empty. */
-export function faults(rows: readonly RowResult[]): string[] {
+export function faults(rows: readonly RowResult[], sides: readonly Side[] = SIDES): string[] {
   const found: string[] = []
-  for (const { row, ...sides } of rows) {
-    for (const side of SIDES) {
-      const result = sides[side]
+  for (const { row, ...results } of rows) {
+    for (const side of sides) {
+      const result = results[side]
       const where = `${side}, ${loadName(row)}, ${row.work}`
       if (result === undefined) found.push(`${where}: not measured`)
       else {
@@ -152,7 +167,8 @@ export function faults(rows: readonly RowResult[]): string[] {
         for (const mismatch of result.mismatches) found.push(`${where}: ${mismatch}`)
       }
     }
-    if (sides.dgram && sides.wraith && sides.dgram.recvBufferSize !== sides.wraith.recvBufferSize) {
+    const { dgram, wraith } = results
+    if (dgram && wraith && dgram.recvBufferSize !== wraith.recvBufferSize) {
       found.push(`${loadName(row)}: unequal receive buffers`)
     }
   }

@@ -26,6 +26,20 @@ export class Screen {
     this.#stream.write(`${text}\n`)
   }
 
+  /** Lines that stay. */
+  lines(texts: readonly string[]): void {
+    for (const text of texts) this.line(text)
+  }
+
+  /** Parts with a blank line behind each, the first line of each in bold. */
+  parts(texts: readonly (readonly string[])[]): void {
+    for (const [title = '', ...rest] of texts) {
+      this.line(this.bold(title))
+      this.lines(rest)
+      this.line()
+    }
+  }
+
   /** Replaces the block. Nothing where there is none. */
   block(lines: readonly string[]): void {
     if (!this.#live) return

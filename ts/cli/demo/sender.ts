@@ -14,10 +14,12 @@ import {
   runOf,
   stamp,
 } from './datagrams.js'
-import type { Attach, Calibrated, OutletName, Request, Stream, Streamed } from './messages.js'
+import { linkDrops } from './kernel-drops.js'
+import type { Attach, Calibrated, Marked, OutletName, Request, Stream, Streamed } from './messages.js'
 import { type Outlet, openOutlet } from './outlets.js'
 import { BURST } from './plan.js'
 import { serve } from './service.js'
+import { LOOPBACK } from './site.js'
 import { sum } from './statistics.js'
 
 /** The sender process: one stream at a time to one receiver. */
@@ -34,11 +36,18 @@ const payloads = { mixed: encodeAll('mixed'), equal: encodeAll('equal') }
 const spin = os.availableParallelism() > 1
 let outlet: Outlet | undefined
 let clock: Clock | undefined
+let link: string | undefined
 
 async function attach(request: Attach): Promise<void> {
   outlet?.close()
-  outlet = await openOutlet(request.outlet, request.port)
+  outlet = await openOutlet(request)
   clock = new Clock(request.epochNs)
+  link = request.link
+}
+
+/** What the interface has dropped of what was sent: a drop is counted before the call that sent it returns. */
+function droppedByLink(): number {
+  return link === undefined ? 0 : linkDrops(link).sent
 }
 
 async function stream(request: Stream): Promise<Streamed> {
@@ -51,6 +60,8 @@ async function stream(request: Stream): Promise<Streamed> {
   const mostNs = request.durationMs * 1e6 * (rate === undefined ? 1 : 2)
   const intervalNs = rate === undefined ? 0 : 1e9 / rate
   const perTurn = Math.max(TURN, TURN_BURSTS * burst)
+  const droppedBefore = droppedByLink()
+  const cpuBefore = process.cpuUsage()
   const start = clock.now()
   let next = 0
   let latestNs = 0
@@ -83,22 +94,28 @@ async function stream(request: Stream): Promise<Streamed> {
   }
   const failed = await outlet.takeFailed()
   const wallNs = clock.now() - start
+  const cpu = process.cpuUsage(cpuBefore)
   const offered = rate === undefined ? next : limit
-  await mark(generation)
+  const linkDropped = droppedByLink() - droppedBefore
   return {
     offered,
     sent: next - failed.length,
     totals: expectedTotals(payloadCounts(next, failed), lengths),
     sequenceSum: (next * (next - 1)) / 2 - sum(failed),
     wallNs,
+    cpuNs: (cpu.user + cpu.system) * 1e3,
     latestNs,
+    linkDropped,
+    mark: await mark(generation),
   }
 }
 
-async function mark(generation: number): Promise<void> {
+async function mark(generation: number): Promise<Marked> {
   if (outlet === undefined) throw new Error("'mark' before 'attach'")
+  const droppedBefore = droppedByLink()
   while (!outlet.send(encodeEnd(generation), 0)) await outlet.writable()
   if ((await outlet.takeFailed()).length > 0) throw new Error('an end mark could not be sent')
+  return { linkDropped: droppedByLink() - droppedBefore }
 }
 
 /**
@@ -106,10 +123,12 @@ async function mark(generation: number): Promise<void> {
  * socket is a little faster than to one that takes part, but the same for both.
  */
 async function calibrate(ms: number): Promise<Calibrated> {
-  const sink = await UdpSocket.bind({ address: '127.0.0.1', port: 0 })
+  const { host, from } = LOOPBACK
+  const sink = await UdpSocket.bind({ address: host, port: 0 })
   const { port } = sink.address()
   const rate = async (name: OutletName, burst: number, durationMs: number): Promise<number> => {
-    await attach({ do: 'attach', port, outlet: name, epochNs: process.hrtime.bigint() })
+    const epochNs = process.hrtime.bigint()
+    await attach({ do: 'attach', from, host, port, link: undefined, outlet: name, epochNs })
     const done = await stream({
       do: 'stream',
       generation: 0,

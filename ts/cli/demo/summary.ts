@@ -33,7 +33,7 @@ function overall(rows: readonly RowResult[]): string {
   return `Both rows "full" together (the ratio of --json): ${parts.join(', ')}.`
 }
 
-function rowName(row: Row): string {
+export function rowName(row: Row): string {
   return `${loadName(row)}, ${workName(row)}`
 }
 
@@ -54,13 +54,18 @@ function sentence(result: RowResult): string {
 }
 
 /** A win or a loss is one only if the runs of the two sides do not overlap. */
-function verdict(value: number | undefined, dgram: SideResult, wraith: SideResult): string {
+export function verdict(
+  value: number | undefined,
+  theirs: SideResult,
+  ours: SideResult,
+  whose = 'the packets per CPU-second',
+): string {
   if (value === undefined) return 'no comparison'
-  const words = `${times(value)} the packets per CPU-second`
-  if (dgram.runs < 2 || wraith.runs < 2) return `${words} (one run each, no verdict)`
-  const [leastDgram, mostDgram] = dgram.packetsPerCpuSecondRange
-  const [leastWraith, mostWraith] = wraith.packetsPerCpuSecondRange
-  if (leastWraith <= mostDgram && leastDgram <= mostWraith)
+  const words = `${times(value)} ${whose}`
+  if (theirs.runs < 2 || ours.runs < 2) return `${words} (one run each, no verdict)`
+  const [leastTheirs, mostTheirs] = theirs.packetsPerCpuSecondRange
+  const [leastOurs, mostOurs] = ours.packetsPerCpuSecondRange
+  if (leastOurs <= mostTheirs && leastTheirs <= mostOurs)
     return `no clear difference (the runs overlap), ${words}`
   if (value >= HARDLY) return `won, ${words}`
   return value > 1 / HARDLY ? `hardly a difference, ${words}` : `LOST, ${words}`
@@ -136,10 +141,10 @@ function fullNote(rows: readonly RowResult[], { segments }: Calibrated): string 
 }
 
 /** What on this machine makes the numbers worse than they are. */
-function troubles(rows: readonly RowResult[], machine: Machine): string[] {
+export function troubles(rows: readonly RowResult[], machine: Machine): string[] {
   const found: string[] = []
   const paced = rows.filter(({ row }) => row.rate !== undefined)
-  const late = paced.flatMap(({ dgram, wraith }) => [dgram, wraith]).map((side) => side?.latestMs ?? 0)
+  const late = paced.flatMap(({ dgram, wraith, xdp }) => [dgram, wraith, xdp]).map((of) => of?.latestMs ?? 0)
   if (Math.max(0, ...late) > LATE_MS) {
     found.push(
       `The paced sender was held up for ${decimal(Math.max(...late))} ms once: something else ran on this machine, ` +
@@ -178,7 +183,7 @@ function buffersNote(rows: readonly RowResult[]): string {
 }
 
 /** Says when the sender could not fill the receiver. */
-function senderLimit({ row, ...sides }: RowResult, side: Side): string | undefined {
+export function senderLimit({ row, ...sides }: RowResult, side: Side): string | undefined {
   const result = sides[side]
   if (result === undefined || result.dropped > result.sent * FEW_DROPS) return undefined
   return (
@@ -192,22 +197,22 @@ function pauses({ pausedMs, received }: SideResult): string {
   return decimal(ratio(pausedMs * 1e6, received))
 }
 
-function share({ dropped, sent }: SideResult): string {
+export function share({ dropped, sent }: SideResult): string {
   return percent(ratio(dropped, sent) ?? 0)
 }
 
-function milliseconds(us: number | undefined): string {
+export function milliseconds(us: number | undefined): string {
   return us === undefined ? '-' : (us / 1e3).toFixed(us < 1e3 ? 3 : 2)
 }
 
-export function calibrationLine(rates: Calibrated, chosen: OutletName): string[] {
+export function calibrationLine(rates: Calibrated, chosen: OutletName, who = 'Both sides'): string[] {
   const bursts =
     rates.segments === undefined
       ? 'this system has no UDP_SEGMENT, so bursts are sent with a call for each packet'
       : `UdpSocket.sendSegments ${whole(rates.segments)}/s`
   return wrap(
     `Sender, into a socket that nobody reads: dgram.send ${whole(rates.dgram)}/s, UdpSocket.send ` +
-      `${whole(rates.UdpSocket)}/s, ${bursts}. Both sides are sent to with ${chosen === 'dgram' ? 'dgram' : 'UdpSocket'}.`,
+      `${whole(rates.UdpSocket)}/s, ${bursts}. ${who} are sent to with ${chosen === 'dgram' ? 'dgram' : 'UdpSocket'}.`,
   )
 }
 

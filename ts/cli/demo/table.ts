@@ -1,4 +1,4 @@
-import { SIDES } from './messages.js'
+import { SIDES, type Side, WIRE_SIDES } from './messages.js'
 import { loadName, workName } from './plan.js'
 import type { RowResult, SideResult } from './result.js'
 import { ratio } from './statistics.js'
@@ -32,39 +32,66 @@ const BOOKS: readonly Column[] = [
   { title: 'totals', width: 7, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'WRONG') },
 ]
 
+/** The same with a column for each reason of a drop; the loads there have short names. */
+const WIRE_BOOKS: readonly Column[] = [
+  { title: 'sent', width: 9, cell: (of) => whole(of.sent) },
+  { title: 'received', width: 9, cell: (of) => whole(of.received) },
+  { title: 'buffer', width: 9, cell: (of) => whole(of.drops.receiveBuffer) },
+  { title: 'RX ring', width: 8, cell: (of) => whole(of.drops.rxRingFull) },
+  { title: 'fill', width: 9, cell: (of) => whole(of.drops.fillRingEmpty) },
+  { title: 'veth', width: 9, cell: (of) => whole(of.drops.link) },
+  { title: 'rest', width: 5, cell: (of) => whole(of.unaccounted) },
+  { title: 'totals', width: 7, cell: (of) => (of.mismatches.length === 0 ? 'equal' : 'WRONG') },
+]
+
 const LOAD_WIDTH = 11
+const WIRE_LOAD_WIDTH = 7
 const SIDE_WIDTH = 6
 
-/** CPU, heap, collections and latency: two lines a row. */
-export function costTable(rows: readonly RowResult[]): string[] {
-  return table('What a packet costs the receiver (max: longest GC; us: from send to handler)', COST, rows)
+/** CPU, heap, collections and latency: a line for each side of a row. */
+export function costTable(rows: readonly RowResult[], sides: readonly Side[] = SIDES): string[] {
+  const title = 'What a packet costs the receiver (max: longest GC; us: from send to handler)'
+  return table(title, COST, rows, sides, LOAD_WIDTH)
 }
 
 /** Where every packet went. */
 export function booksTable(rows: readonly RowResult[]): string[] {
-  return table('Where the packets went (totals: the contents, against what was sent)', BOOKS, rows)
+  const title = 'Where the packets went (totals: the contents, against what was sent)'
+  return table(title, BOOKS, rows, SIDES, LOAD_WIDTH)
 }
 
-function table(title: string, columns: readonly Column[], rows: readonly RowResult[]): string[] {
-  const lines = [title, head(columns)]
+/** The same for packets that went over a veth pair: sent = received + what each of four had no room for + rest, which must be 0. */
+export function wireBooksTable(rows: readonly RowResult[]): string[] {
+  const title = 'Where the packets went: received, dropped by whom, rest (unaccounted for)'
+  return table(title, WIRE_BOOKS, rows, WIRE_SIDES, WIRE_LOAD_WIDTH)
+}
+
+function table(
+  title: string,
+  columns: readonly Column[],
+  rows: readonly RowResult[],
+  sides: readonly Side[],
+  loadWidth: number,
+): string[] {
+  const lines = [title, head(columns, loadWidth)]
   let heading = ''
   for (const result of rows) {
     const own = workName(result.row)
     if (own !== heading) lines.push(own)
     heading = own
-    for (const side of SIDES) {
+    for (const side of sides) {
       const of = result[side]
-      const label = side === 'dgram' ? loadName(result.row) : ''
+      const label = side === sides[0] ? loadName(result.row) : ''
       const cells = columns.map((column) => (of === undefined ? '-' : column.cell(of)).padStart(column.width))
-      lines.push(` ${label.padEnd(LOAD_WIDTH)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
+      lines.push(` ${label.padEnd(loadWidth)}${side.padEnd(SIDE_WIDTH)}${cells.join('')}`)
     }
   }
   return lines
 }
 
-function head(columns: readonly Column[]): string {
+function head(columns: readonly Column[], loadWidth: number): string {
   const titles = columns.map((column) => column.title.padStart(column.width)).join('')
-  return `${' '.repeat(1 + LOAD_WIDTH + SIDE_WIDTH)}${titles}`
+  return `${' '.repeat(1 + loadWidth + SIDE_WIDTH)}${titles}`
 }
 
 export function whole(value: number | undefined): string {

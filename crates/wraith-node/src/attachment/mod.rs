@@ -1,6 +1,7 @@
 //! A shared pool as one `BufferPool` object sees it: an owner number of its own, a mailbox, the views onto its slots.
 #![allow(unsafe_code, reason = "exports words that both sides read and write")]
 
+mod channels;
 mod report;
 
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,7 @@ use wraith_transport::memory::{Dirty, MemoryOptions, Owner, State};
 use wraith_transport::pool::{Attachment, Events, PoolCore, SharingOptions, WaitId, Waited};
 use wraith_transport::{Code, Error};
 
+use crate::channel::Endpoint;
 use crate::exercise;
 use crate::exported::{Shown, export};
 use crate::isolate::{Isolate, OwnerNumber};
@@ -43,6 +45,8 @@ pub(crate) struct Binding {
     notifier: Arc<Notifier>,
     mailbox: Rc<Mailbox>,
     ended: Cell<bool>,
+    /// The channels' handles that use it.
+    endpoints: RefCell<Vec<Weak<Endpoint>>>,
     /// The ArrayBuffers of the mailbox, the limit and the counters.
     shown: RefCell<Vec<Shown>>,
 }
@@ -127,6 +131,7 @@ fn attach_to(
         notifier,
         mailbox: Mailbox::new(),
         ended: Cell::new(false),
+        endpoints: RefCell::default(),
         shown: RefCell::default(),
     });
     BINDINGS.with_borrow_mut(|all| {
@@ -355,9 +360,12 @@ impl Binding {
         }
         drop(self.member.borrow_mut().take());
         self.notifier.close();
+        for endpoint in self.endpoints.take().iter().filter_map(Weak::upgrade) {
+            endpoint.end();
+        }
         for slot in self.views.end(noted) {
-            // Held in one of these two ways, or by a socket, which takes care of its own.
-            for state in [State::Cached, State::Quarantined] {
+            // Held in one of these ways, or by a socket, which takes care of its own.
+            for state in [State::Cached, State::Lent, State::Quarantined] {
                 let _ = self.core().quarantine_for_good(slot, (state, self.owner()));
             }
         }

@@ -75,8 +75,8 @@ impl Rows for Receiver {
 }
 
 /// Parses the rows of a batch into argument 0, with the backend that argument 1 names, and says how many are good.
-/// Where they lie is native's own list; a row that was taken is out of bounds.
-pub(crate) fn parse_rows(kind: Kind, rows: &impl Rows, args: &Args) -> Result<u32, Error> {
+/// Where they lie is native's own list, counted from byte `base` of the slab on; a row that was taken is out of bounds.
+pub(crate) fn parse_rows(kind: Kind, rows: &impl Rows, base: u32, args: &Args) -> Result<u32, Error> {
     let count = rows.count();
     let mut block = Block::of(args, 0, kind, count)?;
     let slab = rows.pool().slab();
@@ -84,10 +84,15 @@ pub(crate) fn parse_rows(kind: Kind, rows: &impl Rows, args: &Args) -> Result<u3
     let asked = backend(args, 1)?;
     // In smaller slots a parser that reads ahead would look into the next one, which may be somebody else's.
     let backend = if slab.stride() < MAX_OVER_READ { Supported::SCALAR } else { asked };
+    let skipped = (base as usize).min(slab.len());
     // SAFETY: the slab is mapped while the pool lives. The rows that are named are lent to this isolate, whose JavaScript does
     // not run in the call; the kernel has none of them, and each has the whole stride, so nobody writes what is read.
-    let memory = unsafe { Slab::from_raw_parts(slab.base(), slab.len()) };
-    parse(kind, memory, count, |row| place(rows, row), &mut block, backend)
+    let memory = unsafe { Slab::from_raw_parts(slab.base().add(skipped), slab.len() - skipped) };
+    let from_base = |row| match rows.place(row) {
+        Some((offset, length)) if offset >= base => Descriptor::new(offset - base, length),
+        _ => NOWHERE,
+    };
+    parse(kind, memory, count, from_base, &mut block, backend)
 }
 
 /// What is wrong with a row of a batch.

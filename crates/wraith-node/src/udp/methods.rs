@@ -35,8 +35,6 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<UdpBinding>) -> Result<
     add(c"explainFrame", |env, this, args| this.explain(env, Kind::Frames, args))?;
     add(c"parsePackets", |_, this, args| this.parse(Kind::Packets, args))?;
     add(c"explainPacket", |env, this, args| this.explain(env, Kind::Packets, args))?;
-    // There is one queue: who is starved receives nothing.
-    add(c"receives", |_, _, _| Ok(Reply::Bool(false)))?;
     add(c"missing", |_, this, _| this.missing())?;
     add(c"shed", |_, this, args| this.shed(args))?;
     add(c"source", |env, this, args| this.source(env, args))?;
@@ -137,7 +135,7 @@ impl UdpBinding {
 
     /// `(block, backend?)`: the rows of the batch that is out, wherever JavaScript thinks that they are.
     fn parse(&self, kind: Kind, args: &Args) -> Result<Reply, Error> {
-        self.with_receiver(|receiver| frames::parse_rows(kind, receiver, args).map(Reply::Index))
+        self.with_receiver(|receiver| frames::parse_rows(kind, receiver, 0, args).map(Reply::Index))
     }
 
     /// `(row)`: what is wrong with it, if anything.

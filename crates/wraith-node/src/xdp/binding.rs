@@ -48,8 +48,10 @@ pub(super) struct XdpBinding {
     broken: Cell<bool>,
     epoll: RefCell<Option<Epoll>>,
     columns: Rc<Columns>,
-    /// The whole UMEM, as JavaScript sees it during a batch.
+    /// The windows of the UMEM, as JavaScript sees them during a batch.
     pub(super) umem: Views,
+    /// Those that it has seen since they were last emptied.
+    pub(super) looked: RefCell<Vec<u32>>,
     /// Told when the sockets are closed.
     gone: Arc<Notifier>,
     /// The ArrayBuffers of the columns.
@@ -84,7 +86,7 @@ pub(super) fn start(
     let columns = Columns::new(queues.batch_size);
     let gone = Notifier::new(env, gone)?;
     let number = OwnerNumber::take().inspect_err(|_| gone.close())?;
-    let umem = Views::whole(env, attachment.core().slab()).inspect_err(|_| gone.close())?;
+    let umem = Views::windows(env, attachment.core().slab(), memory::WINDOW).inspect_err(|_| gone.close())?;
     let this = Rc::new(XdpBinding {
         on_loop: OnLoop::new::<XdpBinding>(env),
         number,
@@ -99,6 +101,7 @@ pub(super) fn start(
         epoll: RefCell::new(Some(epoll)),
         columns,
         umem,
+        looked: RefCell::default(),
         gone,
         shown: RefCell::default(),
     });
@@ -181,7 +184,13 @@ impl XdpBinding {
     /// # Errors
     /// [`memory::moved`]: user code has moved the memory. All queues of the UMEM are closed, those of other threads when they look.
     pub(super) fn hide(&self) -> Result<(), Error> {
-        if self.umem.hide(0) == Left::Unseen {
+        // Nothing is borrowed meanwhile: user code may have its own `transfer`, and look again.
+        let mut looked = self.looked.take();
+        let moved = looked.drain(..).filter(|&window| self.umem.hide(window) == Left::Moved).count();
+        if self.looked.borrow().is_empty() {
+            self.looked.replace(looked);
+        }
+        if moved == 0 {
             return Ok(());
         }
         if let Some(queues) = &*self.queues.borrow() {
@@ -265,8 +274,8 @@ impl Source for XdpBinding {
     /// Whether any queue is: its frames would be lost.
     fn is_short(&self) -> bool {
         let mut sockets = self.sockets.borrow_mut();
-        // Each is filled up.
-        sockets.iter_mut().flatten().fold(false, |short, socket| socket.is_short() || short)
+        // Each is asked, which fills it up.
+        sockets.iter_mut().flatten().map(XdpSocket::is_short).filter(|&short| short).count() > 0
     }
 
     fn finish(&self) {

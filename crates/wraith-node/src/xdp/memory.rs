@@ -1,4 +1,8 @@
-//! The bytes of frames: the whole UMEM as JavaScript sees it during a batch, copies where it does not, and frames that stay.
+//! The bytes of frames: the UMEM as JavaScript sees it during a batch, copies where it does not, and frames that stay.
+//!
+//! It sees the UMEM in windows. V8 takes an ArrayBuffer that was moved to a new one for memory that was freed and allocated, and
+//! collects garbage when as much as 64 MiB were allocated since (32 MiB of young memory on Node.js 22): with one ArrayBuffer over a large
+//! UMEM at each batch, which takes milliseconds. Windows of 16 MiB never come near.
 #![allow(unsafe_code, reason = "copies frames of batches that are out")]
 
 use std::ptr;
@@ -10,12 +14,18 @@ use wraith_transport::{Code, Error};
 use super::binding::XdpBinding;
 use crate::raw::{Args, Reply};
 
-/// The whole UMEM as an ArrayBuffer, until [`XdpBinding::hide`] empties it.
-pub(super) fn show(this: &XdpBinding) -> Result<Reply, Error> {
-    match this.umem.show(0)? {
-        Some(memory) => Ok(Reply::Value(memory)),
-        None => Err(moved()),
+/// Bytes of a window; frames are powers of two, so that none lies in two. `ts/xdp/rows.ts` has the same number.
+pub(super) const WINDOW: usize = 1 << 24;
+
+/// `(window)`: its ArrayBuffer, until [`XdpBinding::hide`] empties it.
+pub(super) fn show(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
+    let window = args.u32(0)?;
+    let memory = this.umem.show(window)?.ok_or_else(moved)?;
+    let mut looked = this.looked.borrow_mut();
+    if !looked.contains(&window) {
+        looked.push(window);
     }
+    Ok(Reply::Value(memory))
 }
 
 /// User code has moved the UMEM to an ArrayBuffer of its own, so that it may see what the kernel writes for ever.
@@ -28,8 +38,9 @@ pub(super) fn moved() -> Error {
 }
 
 /// `(memory)`: copies the frames of the batch that is out into an ArrayBuffer, each to its row's place in a slot of the UMEM's
-/// stride. 0 bytes are copied of a row that was taken, or that has no place there.
+/// stride; all views of the UMEM are empty then. 0 bytes are copied of a row that was taken, or that has no place there.
 pub(super) fn copy_out(this: &XdpBinding, args: &Args) -> Result<Reply, Error> {
+    this.hide()?;
     let (data, len) = args.array_buffer(0)?;
     this.with_batch(|socket| {
         let slab = socket.pool().slab();

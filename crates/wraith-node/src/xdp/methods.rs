@@ -30,11 +30,7 @@ pub(super) fn install(env: Env, object: Value, this: &Rc<XdpBinding>) -> Result<
         this.finish();
         Ok(Reply::Undefined)
     })?;
-    add(c"memory", |_, this, _| memory::show(this))?;
-    add(c"receives", |_, this, _| {
-        // Whether the kernel has a frame to receive into on any queue: then reading goes on while others wait for slots.
-        Ok(Reply::Bool(this.sockets.borrow().iter().flatten().any(|socket| socket.with_kernel().0 > 0)))
-    })?;
+    add(c"memory", |_, this, args| memory::show(this, args))?;
     add(c"copyOut", |_, this, args| memory::copy_out(this, args))?;
     add(c"take", |_, this, args| this.take(args))?;
     add(c"parseFrames", |_, this, args| this.parse(Kind::Frames, args))?;
@@ -122,9 +118,11 @@ impl XdpBinding {
         })
     }
 
-    /// `(block, backend?)`: the rows of the batch that is out, wherever JavaScript thinks that they are.
+    /// `(block, backend or undefined, base)`: the rows of the batch that is out, wherever JavaScript thinks that they are. Places are counted from
+    /// byte `base` of the UMEM on; a row before that is out of bounds.
     fn parse(&self, kind: Kind, args: &Args) -> Result<Reply, Error> {
-        self.with_batch(|socket| frames::parse_rows(kind, socket, args).map(Reply::Index))
+        let base = args.u32(2)?;
+        self.with_batch(|socket| frames::parse_rows(kind, socket, base, args).map(Reply::Index))
     }
 
     /// `(row)`: what is wrong with it, if anything.

@@ -86,6 +86,38 @@ impl Map {
         }
     }
 
+    /// Puts the pages of another mapping in the place of this one's, which are freed. Children do not inherit the other mapping,
+    /// nor is it dumped.
+    ///
+    /// # Safety
+    /// `pages` is the beginning of a shared mapping (MAP_SHARED), not shorter than this one. Nobody uses this one during the call. After
+    /// an error the range may be anybody's: it must not be unmapped.
+    #[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+    pub(super) unsafe fn adopt(&self, pages: NonNull<u8>) -> Result<(), std::io::Error> {
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        // SAFETY: an old size of 0 makes a second mapping of the same pages (mremap(2)); it replaces [base, base + bytes), which
+        // is this mapping's and, by the caller's promise, used by nobody.
+        let got = unsafe {
+            libc::mremap(
+                pages.as_ptr().cast(),
+                0,
+                self.bytes,
+                flags,
+                self.base.as_ptr().cast::<libc::c_void>(),
+            )
+        };
+        if got == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
+            // SAFETY: a mapping of at least that length, by the caller's promise; these change no bytes.
+            if unsafe { libc::madvise(pages.as_ptr().cast(), self.bytes, advice) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+
     /// Makes every page present, so that no page fault happens later.
     pub(super) fn populate(&self) -> Result<(), Error> {
         #[cfg(target_os = "linux")]

@@ -117,6 +117,36 @@ impl Slab {
         Ok(Slab { map, slot_size, stride, count, info })
     }
 
+    /// Lays the slab over other memory: its own pages are freed, and from then on its slots are that mapping's bytes, for whoever
+    /// uses either. The pages stay until slab and mapping are both gone. Locking is asked for again; huge pages are up to the
+    /// mapping's owner.
+    ///
+    /// # Errors
+    /// [`Code::System`]. What is at the slab's place then is not known: it must be neither used nor dropped.
+    ///
+    /// # Safety
+    /// `pages` is the beginning of a shared mapping (MAP_SHARED) of whole pages that are all zeros, not shorter than the slab, and
+    /// stays mapped during the call. Nobody has written to the slab, and nobody uses it during the call.
+    #[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+    pub(crate) unsafe fn adopt(&self, pages: NonNull<u8>) -> Result<(), Error> {
+        let refused = |call| {
+            move |error: std::io::Error| {
+                let what = "The slab cannot be laid over the UMEM of xsk-rs";
+                Error::system(call, error.raw_os_error().unwrap_or(0), what)
+            }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.map.adopt(pages) }.map_err(refused("mremap"))?;
+        for advice in [libc::MADV_DONTFORK, libc::MADV_DONTDUMP] {
+            self.map.advise(advice).map_err(refused("madvise"))?;
+        }
+        self.map.populate()?;
+        if self.info.mlock.got {
+            self.map.lock().map_err(refused("mlock"))?;
+        }
+        Ok(())
+    }
+
     /// The first byte of slot 0; page-aligned. Valid as long as the slab lives.
     pub fn base(&self) -> *mut u8 {
         self.map.base().as_ptr()
@@ -310,5 +340,26 @@ mod tests {
             assert!(error.message().contains(allowed), "{error}");
         }
         assert_eq!(layout(2048, 2_097_151).unwrap().1, u32::MAX as usize - 2047);
+    }
+
+    #[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+    #[test]
+    fn a_slab_that_is_laid_over_other_memory_is_that_memory_and_outlives_its_first_mapping() {
+        let slab = Slab::new(2048, 5, &MemoryOptions::default()).unwrap();
+        let bytes = slab.info().bytes;
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping of whole zeroed pages, as long as the slab's; nobody else knows either.
+        unsafe {
+            let other = libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0);
+            assert_ne!(other, libc::MAP_FAILED);
+            slab.adopt(NonNull::new(other.cast()).unwrap()).unwrap();
+            let other = other.cast::<u8>();
+            other.add(2048).write_volatile(7);
+            assert_eq!(slab.slot(1).read_volatile(), 7);
+            slab.slot(4).add(2047).write_volatile(9);
+            assert_eq!(other.add(5 * 2048 - 1).read_volatile(), 9);
+            assert_eq!(libc::munmap(other.cast(), bytes), 0);
+            assert_eq!((slab.slot(1).read_volatile(), slab.slot(4).add(2047).read_volatile()), (7, 9));
+        }
     }
 }

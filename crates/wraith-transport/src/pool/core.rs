@@ -276,11 +276,12 @@ impl PoolCore {
         Holdings::of(self.protocol.table())
     }
 
-    /// Closes the pool: nothing can be taken any more, waiters leave, tickets end, slots still come home. `true`: it was
+    /// Closes the pool: nothing can be taken any more, waiters leave, tickets and channels end, slots still come home. `true`: it was
     /// open.
     pub fn close(&self) -> bool {
         let was_open = self.protocol.close();
         self.sweep_all();
+        self.close_channels();
         was_open
     }
 

@@ -8,6 +8,8 @@ mod barrier;
 #[cfg(not(loom))]
 mod buffer;
 #[cfg(not(loom))]
+mod channel;
+#[cfg(not(loom))]
 mod core;
 #[cfg(not(loom))]
 mod free_list;
@@ -19,6 +21,8 @@ mod pool;
 #[cfg(not(loom))]
 mod sharing;
 // Public for the loom models in `tests/` alone.
+#[doc(hidden)]
+pub mod lane;
 mod limit;
 #[doc(hidden)]
 pub mod magazine;
@@ -34,7 +38,10 @@ pub use self::audit::{Audit, Holdings};
 #[cfg(not(loom))]
 pub use self::buffer::{Buffer, Releasable};
 #[cfg(not(loom))]
+pub use self::channel::{Channel, ChannelCounts, Receiver};
+#[cfg(not(loom))]
 pub use self::core::PoolCore;
+pub use self::lane::{DepthWord, Entry, Received};
 pub use self::limit::LimitWord;
 pub use self::member::{Delivery, Events, Notify, WaitId, Waited};
 #[cfg(not(loom))]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::channel::Channels;
 use super::core::{Features, PoolCore, reserved};
 use super::limit::LimitWord;
 use super::member::{Delivery, Events, MemberKey, Notify, Role, WaitId, Waited};
@@ -33,11 +34,17 @@ pub(super) struct Sharing {
     tickets: Tickets,
     timeout: Option<Duration>,
     began: Instant,
+    channels: Channels,
 }
 
 impl Sharing {
     pub(super) fn new(capacity: u32, options: SharingOptions) -> Sharing {
-        Sharing { tickets: Tickets::new(capacity), timeout: options.ticket_timeout, began: Instant::now() }
+        Sharing {
+            tickets: Tickets::new(capacity),
+            timeout: options.ticket_timeout,
+            began: Instant::now(),
+            channels: Channels::default(),
+        }
     }
 
     /// On the tickets' clock, rounded down; later moments than it knows are never.
@@ -230,6 +237,10 @@ impl PoolCore {
     /// As [`PoolCore::exchange`].
     pub fn quarantine_for_good(&self, slot: u32, from: (State, Owner)) -> Result<(), Error> {
         self.exchange(slot, from, (State::Quarantined, Owner::NONE)).map(drop)
+    }
+
+    pub(super) fn channels(&self) -> Result<&Channels, Error> {
+        self.need_sharing().map(|sharing| &sharing.channels)
     }
 
     fn need_sharing(&self) -> Result<&Sharing, Error> {

@@ -99,6 +99,7 @@ impl XdpDevice {
             frame_size: layout.frame_size,
             headroom: layout.headroom,
             rings: layout.rings,
+            rings_kind: options.rings,
             // There is at least one queue.
             memory: sockets[0].pool().slab().info().clone(),
             filter: options.filter.to_string(),
@@ -212,7 +213,7 @@ fn open_queue(
         _ => Registration::Own { headroom: layout.headroom, flags: bind_flags },
     };
     let place = (interface.name.as_str(), interface.index, queue);
-    let (rings, zero_copy) = queue::open(core.slab(), registration, layout.rings, place)?;
+    let (rings, zero_copy) = queue::open(core.slab(), registration, layout.rings, place, options.rings)?;
     let config = QueueConfig {
         ifindex: interface.index,
         queue,

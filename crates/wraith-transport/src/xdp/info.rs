@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::attachment::Attach;
-use super::rings::RingSizes;
+use super::rings::{RingSizes, RingsKind};
 use crate::memory::MemoryInfo;
 
 /// What was got of what was asked. Prints as one line: `eth0: 8 queues, copy, native, 16384×2048 B, driver ena, filter
@@ -42,6 +42,8 @@ pub struct XdpInfo {
     pub headroom: u32,
     /// Rings of each queue.
     pub rings: RingSizes,
+    /// Whose code they are.
+    pub rings_kind: RingsKind,
     /// The memory of a UMEM.
     pub memory: MemoryInfo,
     /// The filter, for people.

@@ -151,6 +151,7 @@ impl XdpOptions {
 
     fn check(&self) -> Result<(), Error> {
         let range = |what: String| Err(Error::new(Code::OutOfRange, what));
+        self.rings.require(self.memory.huge_pages, &self.umem)?;
         if ![2048, 4096].contains(&self.frame_size) {
             return range(format!("frame_size is {}; allowed are 2048 and 4096", self.frame_size));
         }
@@ -234,6 +235,7 @@ mod tests {
     use crate::pool::PoolCore;
     use crate::xdp::filter::Filter;
     use crate::xdp::options::BusyPoll;
+    use crate::xdp::rings::RingsKind;
     use crate::xdp::shared::XdpUmem;
 
     fn interface(queues: u32, mtu: u32) -> Interface {
@@ -312,6 +314,37 @@ mod tests {
         assert!(options.layout(&interface(2, 1500)).is_ok(), "each queue has a table of its own");
         refuse(&|o| o.busy_poll = Some(BusyPoll { usecs: 20, budget: 0 }), "busy_poll.budget is 0");
         refuse(&|o| (o.filter, o.tx_ring) = (Filter::none(), Some(0)), "neither receive nor send");
+    }
+
+    #[test]
+    fn rings_that_this_build_lacks_are_refused_with_the_feature() {
+        let layout = XdpOptions { rings: RingsKind::XskRs, ..options() }.layout(&interface(1, 1500));
+        if RingsKind::XskRs.is_available() {
+            layout.unwrap();
+            return;
+        }
+        let error = layout.unwrap_err();
+        assert_eq!(error.code(), Code::Unsupported);
+        assert!(error.message().contains("--features xsk-rs"), "{error}");
+    }
+
+    #[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+    #[test]
+    fn rings_over_xsk_rs_are_refused_on_a_umem_that_sockets_share() {
+        let core = PoolCore::new(2048, 1024, &MemoryOptions::default()).unwrap();
+        for umem in [UmemPlan::PerDevice, UmemPlan::Of(XdpUmem::new(core, 0))] {
+            let shared = XdpOptions { umem, ..options() };
+            // One queue is no exception: another device may ask for its UMEM.
+            for queues in [1, 2] {
+                assert!(shared.layout(&interface(queues, 1500)).is_ok());
+                let error = XdpOptions { rings: RingsKind::XskRs, ..shared.clone() }
+                    .layout(&interface(queues, 1500))
+                    .unwrap_err();
+                assert_eq!(error.code(), Code::Unsupported);
+                assert!(error.message().contains("xsk-rs"), "{error}");
+                assert!(error.message().contains("Use RingsKind::Kernel"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use info::XdpInfo;
 pub use options::{BusyPoll, Mode, XdpOptions};
 pub use probe::{Finding, Severity, Subject, XdpProbe};
 pub use receive::Row;
-pub use rings::RingSizes;
+pub use rings::{RingSizes, RingsKind};
 pub use send::SendFrame;
 pub use shared::{UmemPlan, XdpUmem};
 pub use socket::XdpSocket;

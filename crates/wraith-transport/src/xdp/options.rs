@@ -1,6 +1,7 @@
 //! What can be asked of a device.
 
 use super::filter::Filter;
+use super::rings::RingsKind;
 use super::shared::UmemPlan;
 use crate::memory::{MemoryOptions, Owner};
 use crate::pool::SharingOptions;
@@ -62,6 +63,8 @@ pub struct XdpOptions {
     pub rx_ring: Option<u32>,
     /// Entries of the TX ring, a power of two; 0: the sockets only receive. `None`: 2048, or as many as there are frames.
     pub tx_ring: Option<u32>,
+    /// Whose code the rings are.
+    pub rings: RingsKind,
     /// Most frames of a batch, 1 to 1024, by default 64.
     pub batch_size: usize,
     /// Busy polling.
@@ -107,6 +110,7 @@ impl XdpOptions {
             tx_frames: None,
             rx_ring: None,
             tx_ring: None,
+            rings: RingsKind::default(),
             batch_size: 64,
             busy_poll: None,
             promiscuous: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::abi;
 use super::attachment::patiently;
 use super::explain::{memory_refused, refused};
-use super::rings::{KernelRings, Refused, RingSizes};
+use super::rings::{KernelRings, Refused, RingSizes, Rings, RingsKind};
 use super::shared::XdpUmem;
 use super::sys::Errno;
 use crate::memory::{MemoryOptions, Slab};
@@ -26,8 +26,25 @@ pub(super) fn open(
     slab: &Arc<Slab>,
     registration: Registration<'_>,
     sizes: RingSizes,
+    place: (&str, u32, u32),
+    kind: RingsKind,
+) -> Result<(Box<dyn Rings>, bool), Error> {
+    let rings: Box<dyn Rings> = match kind {
+        RingsKind::Kernel => Box::new(kernel(slab, registration, sizes, place)?),
+        RingsKind::XskRs => xsk_rs(slab, registration, sizes, place)?,
+    };
+    let zero_copy = rings
+        .is_zero_copy()
+        .map_err(|errno| refused("getsockopt", errno, "The socket's mode cannot be read (XDP_OPTIONS)"))?;
+    Ok((rings, zero_copy))
+}
+
+fn kernel(
+    slab: &Arc<Slab>,
+    registration: Registration<'_>,
+    sizes: RingSizes,
     (interface, ifindex, queue): (&str, u32, u32),
-) -> Result<(KernelRings, bool), Error> {
+) -> Result<KernelRings, Error> {
     let short = |refused: &Refused| refused.errno == libc::ENOBUFS;
     let headroom = match registration {
         Registration::Own { headroom, .. } => Some(headroom),
@@ -47,10 +64,43 @@ pub(super) fn open(
     };
     let busy = |&errno: &Errno| errno == libc::EBUSY;
     patiently(busy, bind).map_err(|errno| bind_refused(errno, interface, queue, registration))?;
-    let zero_copy = rings
-        .is_zero_copy()
-        .map_err(|errno| refused("getsockopt", errno, "The socket's mode cannot be read (XDP_OPTIONS)"))?;
-    Ok((rings, zero_copy))
+    Ok(rings)
+}
+
+#[cfg(all(target_os = "linux", feature = "xsk-rs"))]
+fn xsk_rs(
+    slab: &Arc<Slab>,
+    registration: Registration<'_>,
+    sizes: RingSizes,
+    (interface, _, queue): (&str, u32, u32),
+) -> Result<Box<dyn Rings>, Error> {
+    use super::rings::{NotOpened, XskRings};
+    let Registration::Own { headroom, flags } = registration else { return Err(RingsKind::not_shared()) };
+    let flags = flags | abi::XDP_USE_NEED_WAKEUP;
+    // It does everything in two steps that cannot be taken apart: all of it is tried again.
+    let late = |refused: &NotOpened| [libc::ENOBUFS, libc::EBUSY].contains(&refused.errno());
+    let rings = patiently(late, || XskRings::open(slab, headroom, sizes, (interface, queue), flags));
+    let rings = rings.map_err(|error| match error {
+        NotOpened::Umem(Refused { errno: libc::ENOBUFS, .. }) => {
+            memory_refused(libc::ENOBUFS, slab.len() as u64)
+        }
+        NotOpened::Umem(Refused { step, errno }) => {
+            refused(step, errno, &format!("The AF_XDP socket of queue {queue} cannot be made"))
+        }
+        NotOpened::Bind(errno) => bind_refused(errno, interface, queue, registration),
+        NotOpened::Slab(error) => error,
+    })?;
+    Ok(Box::new(rings))
+}
+
+#[cfg(not(all(target_os = "linux", feature = "xsk-rs")))]
+fn xsk_rs(
+    _: &Arc<Slab>,
+    _: Registration<'_>,
+    _: RingSizes,
+    _: (&str, u32, u32),
+) -> Result<Box<dyn Rings>, Error> {
+    Err(RingsKind::missing())
 }
 
 fn bind_refused(errno: Errno, interface: &str, queue: u32, registration: Registration<'_>) -> Error {
@@ -94,5 +144,5 @@ pub(super) fn becomes_free(ifindex: u32, queue: u32) -> bool {
     let Ok(slab) = Slab::new(2048, 16, &MemoryOptions::default()) else { return false };
     let sizes = RingSizes { fill: 16, rx: 16, tx: 0, completion: 16 };
     let registration = Registration::Own { headroom: 0, flags: 0 };
-    open(&Arc::new(slab), registration, sizes, ("the interface", ifindex, queue)).is_ok()
+    open(&Arc::new(slab), registration, sizes, ("the interface", ifindex, queue), RingsKind::Kernel).is_ok()
 }

@@ -43,9 +43,10 @@ impl XdpSocket {
     pub fn send(&mut self, frames: &[SendFrame]) -> Result<usize, Error> {
         self.reap();
         let room = self.room()?;
+        let longest = self.longest();
         let (mut queued, mut bytes) = (0, 0);
         for frame in frames.iter().take(room.min(self.descriptors.len())) {
-            match self.hand_over(frame, self.umem.sending()) {
+            match self.hand_over(frame, self.umem.sending(), longest) {
                 Ok(descriptor) => {
                     self.descriptors[queued] = descriptor;
                     queued += 1;
@@ -70,7 +71,7 @@ impl XdpSocket {
         self.reap();
         let room = self.room()?;
         let mut descriptors = std::mem::take(&mut self.descriptors);
-        let taken = self.take_rows(rows, room, self.umem.sending(), &mut descriptors);
+        let taken = self.take_rows(rows, room, self.umem.sending(), self.longest(), &mut descriptors);
         self.descriptors = descriptors;
         let (queued, bytes) = taken?;
         self.submit(rows.len(), queued, bytes);
@@ -93,22 +94,25 @@ impl XdpSocket {
         }
         out.reap();
         let room = out.room()?;
-        let (queued, bytes) = self.take_rows(rows, room, out.umem.sending(), &mut out.descriptors)?;
+        let (to, longest) = (out.umem.sending(), out.longest());
+        let (queued, bytes) = self.take_rows(rows, room, to, longest, &mut out.descriptors)?;
         out.submit(rows.len(), queued, bytes);
         Ok(queued)
     }
 
-    /// Makes descriptors of rows, whose slots become `to`'s: how many, and their bytes. Fails if the first cannot be taken.
+    /// Makes descriptors of rows of `longest` bytes at most, whose slots become `to`'s: how many, and their bytes. Fails if the
+    /// first cannot be taken.
     fn take_rows(
         &mut self,
         rows: &[usize],
         room: usize,
         to: (State, Owner),
+        longest: u32,
         out: &mut [Descriptor],
     ) -> Result<(usize, u64), Error> {
         let (mut queued, mut bytes) = (0, 0);
         for (&row, place) in rows.iter().zip(out).take(room) {
-            match self.row_frame(row).and_then(|frame| self.hand_over(&frame, to)) {
+            match self.row_frame(row).and_then(|frame| self.hand_over(&frame, to, longest)) {
                 Ok(descriptor) => {
                     self.lent[row] = false;
                     bytes += u64::from(descriptor.len);
@@ -131,6 +135,11 @@ impl XdpSocket {
         Ok(SendFrame { slot, offset, length, from: self.umem.lent() })
     }
 
+    /// Bytes of the longest frame that the rings have a way to send.
+    fn longest(&self) -> u32 {
+        self.rings.as_ref().map_or(u32::MAX, |rings| rings.longest_frame())
+    }
+
     fn room(&mut self) -> Result<usize, Error> {
         if self.config.rings.tx == 0 {
             let what = "This AF_XDP socket has no TX ring";
@@ -144,8 +153,8 @@ impl XdpSocket {
         Ok(rings.send_room().min(completions))
     }
 
-    /// The slot becomes the kernel's, under the owner that sends it.
-    fn hand_over(&self, frame: &SendFrame, to: (State, Owner)) -> Result<Descriptor, Error> {
+    /// The slot becomes the kernel's, under the owner that sends it, through rings that send `longest` bytes at most.
+    fn hand_over(&self, frame: &SendFrame, to: (State, Owner), longest: u32) -> Result<Descriptor, Error> {
         let stride = self.umem.stride();
         if frame.length < SHORTEST || u64::from(frame.offset) + u64::from(frame.length) > u64::from(stride) {
             let what = format!(
@@ -154,6 +163,7 @@ impl XdpSocket {
             );
             return Err(Error::new(Code::OutOfRange, what));
         }
+        check_length(frame.length, longest)?;
         self.umem.core.exchange(frame.slot, frame.from, to)?;
         let addr = self.umem.address(frame.slot) + u64::from(frame.offset);
         Ok(Descriptor { addr, len: frame.length, options: 0 })
@@ -217,4 +227,14 @@ impl XdpSocket {
         XdpMetrics::add(&self.metrics.send_kicks, kicks.into());
         outcome
     }
+}
+
+/// Whether rings that send `longest` bytes at most have a way to send so long a frame.
+fn check_length(length: u32, longest: u32) -> Result<(), Error> {
+    if length <= longest {
+        return Ok(());
+    }
+    let what = format!("These rings send frames of {longest} bytes at most; this one has {length}");
+    let remedy = "Use RingsKind::Kernel, or larger frames (frame_size).";
+    Err(Error::with_remedy(Code::OutOfRange, what, remedy))
 }

@@ -12,7 +12,7 @@ use super::abi::Descriptor;
 use super::attachment::Attachment;
 use super::queue;
 use super::receive::Row;
-use super::rings::{KernelRings, RingSizes, Rings};
+use super::rings::{RingSizes, Rings};
 use super::shared::Seat;
 use super::stats::{KernelStatistics, XdpMetrics};
 use super::sys;
@@ -77,7 +77,7 @@ pub(super) struct QueueConfig {
 impl XdpSocket {
     pub(super) fn new(
         core: Arc<PoolCore>,
-        rings: KernelRings,
+        rings: Box<dyn Rings>,
         config: QueueConfig,
         zero_copy: bool,
         seat: Option<Seat>,
@@ -86,7 +86,7 @@ impl XdpSocket {
         let batch = config.batch_size;
         let mut socket = XdpSocket {
             umem,
-            rings: Some(Box::new(rings)),
+            rings: Some(rings),
             attachment: None,
             seat,
             zero_copy,

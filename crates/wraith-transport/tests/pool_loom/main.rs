@@ -9,6 +9,7 @@
 
 mod closing;
 mod hand_over;
+mod lanes;
 mod magazine;
 mod members;
 mod support;

@@ -18,6 +18,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (which(), 0..SIZE as u32 + 2).prop_map(|(which, length)| Step::Transfer(which, length)),
         4 => (member(), which()).prop_map(|(member, which)| Step::Adopt(member, which)),
         2 => which().prop_map(Step::CancelTicket),
+        4 => (which(), 0..SIZE as u32 + 2, any::<bool>())
+            .prop_map(|(which, length, copied)| Step::Send(which, length, copied)),
+        3 => member().prop_map(Step::Receive),
         1 => any::<bool>().prop_map(|late| Step::Sweep { late }),
         2 => member().prop_map(Step::LeaveOrJoin),
         1 => Just(Step::Close),

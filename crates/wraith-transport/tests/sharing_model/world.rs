@@ -1,7 +1,10 @@
-//! A shared pool with several members and tickets, and a plain model of it: the same step on both, compared after each.
+//! A shared pool with several members, tickets and a channel, and a plain model of it: the same step on both, compared after each.
 //!
 //! The fuzz target `sharing_program` runs it too.
 #![expect(unsafe_code, reason = "looks at and writes the bytes of slots that the model says are held")]
+
+#[path = "channel.rs"]
+mod channel;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,6 +35,8 @@ pub(crate) enum Step {
     /// Of all tickets that ever were.
     Adopt(usize, usize),
     CancelTicket(usize),
+    Send(usize, u32, bool),
+    Receive(usize),
     Sweep {
         late: bool,
     },
@@ -78,6 +83,7 @@ pub(crate) struct World {
     tickets: Vec<Ticket>,
     /// Those of `tickets` that are good.
     good: Vec<Ticket>,
+    line: channel::Line,
     queue: VecDeque<(usize, WaitId)>,
     waits: Vec<WaitId>,
     closed: bool,
@@ -101,6 +107,7 @@ impl World {
         let sharing = SharingOptions { ticket_timeout: Some(HOUR) };
         let core = PoolCore::shared(SIZE, capacity, &MemoryOptions::default(), sharing).unwrap();
         let mut world = World {
+            line: channel::Line::new(&core),
             core,
             members: [const { None }; MEMBERS],
             held: BTreeMap::new(),
@@ -135,7 +142,8 @@ impl World {
     }
 
     fn free(&self) -> usize {
-        self.core.capacity() as usize - self.held.len() - self.good.len() - self.in_inboxes()
+        let out = self.held.len() + self.good.len() + self.line.len() + self.in_inboxes();
+        self.core.capacity() as usize - out
     }
 
     /// A slot that was free is `to`'s, full of zeros; it is written to.
@@ -235,6 +243,8 @@ impl World {
                     self.went_home(ticket.slot);
                 }
             }
+            Step::Send(which, length, copied) => self.send(which, length, copied),
+            Step::Receive(who) => self.receive(who),
             Step::Sweep { late } => {
                 let when = Instant::now() + if late { 2 * HOUR } else { Duration::ZERO };
                 let expected = if late { self.good.len() } else { 0 };
@@ -252,6 +262,7 @@ impl World {
                     self.members.iter_mut().flatten().for_each(|member| member.events.closed = true);
                     self.look_for_slots_out();
                     self.expire_all();
+                    self.end_line();
                 }
             }
         }
@@ -352,7 +363,8 @@ impl World {
         let audit = self.core.audit();
         assert!(audit.is_ok(), "{audit:?}");
         assert_eq!(audit.free as usize, self.free());
-        assert_eq!(audit.transit as usize, self.good.len());
+        assert_eq!(audit.transit as usize, self.good.len() + self.line.len());
+        self.line.check(self.closed);
         assert!(self.free() == 0 || self.queue.is_empty(), "somebody waits beside a free slot");
         let isolates = self.members[..ISOLATES].iter().flatten().count() as u32;
         let limit = if self.closed || !self.queue.is_empty() || isolates == 0 {
@@ -375,7 +387,8 @@ impl World {
             let inbox = self.members.iter().flatten().find(inbox).map_or(0, |member| member.inbox.len());
             let held = self.held.values().filter(|held| held.1 == holdings.owner).count();
             let tickets = if holdings.owner == Owner::NONE { self.good.len() } else { 0 };
-            assert_eq!(holdings.total() as usize, inbox + held + tickets, "{holdings:?}");
+            let sent = self.line.held_by(holdings.owner);
+            assert_eq!(holdings.total() as usize, inbox + held + tickets + sent, "{holdings:?}");
         }
         assert!(self.good.is_empty() || self.core.next_deadline().is_some());
     }

@@ -6,7 +6,9 @@ use wraith_transport::Code;
 use wraith_transport::memory::{Owner, State};
 use wraith_transport::xdp::{Filter, Received, SendFrame, XdpDevice, XdpSocket};
 
-use crate::support::{FAR, assert_all_home, collect, ip, linked, near, open, privileged, send_patterns};
+use crate::support::{
+    FAR, also_over_xsk_rs, assert_all_home, collect, ip, linked, near, open, privileged, send_patterns,
+};
 
 const PORT: u16 = 6343;
 
@@ -207,3 +209,10 @@ fn descriptors_that_the_kernel_rejects_are_counted() {
         close(device);
     });
 }
+
+also_over_xsk_rs!(
+    forged_descriptors_are_rejected_and_counted,
+    a_descriptor_of_a_slot_that_is_not_the_kernels_is_rejected,
+    forged_completions_free_nothing,
+    descriptors_that_the_kernel_rejects_are_counted,
+);

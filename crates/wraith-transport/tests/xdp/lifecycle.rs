@@ -9,8 +9,8 @@ use wraith_transport::Code;
 use wraith_transport::xdp::{Filter, Received, XdpDevice, XdpOptions};
 
 use crate::support::{
-    FAR, assert_all_home, close, collect, drain, ip, ip_output, linked, near, open, options, privileged,
-    send_patterns, until, wait,
+    FAR, also_over_xsk_rs, assert_all_home, close, collect, drain, ip, ip_output, linked, near, open,
+    options, privileged, send_patterns, until, wait,
 };
 
 const PORT: u16 = 6343;
@@ -247,3 +247,14 @@ fn a_promiscuous_interface_is_so_for_as_long_as_it_is_open() {
         assert!(!promiscuity());
     });
 }
+
+also_over_xsk_rs!(
+    a_hundred_reopenings_all_work,
+    a_child_process_does_not_hold_the_queue,
+    an_interface_that_goes_while_open_is_reported,
+    an_interface_that_is_down_for_a_while_goes_on,
+    sockets_that_were_taken_keep_the_program_and_close_by_themselves,
+    closing_in_the_middle_of_a_batch_brings_every_slot_home,
+    the_filter_changes_while_packets_flow,
+    a_promiscuous_interface_is_so_for_as_long_as_it_is_open,
+);

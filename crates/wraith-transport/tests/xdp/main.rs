@@ -21,12 +21,16 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod burst;
 mod filter_frames;
 mod filter_random;
 mod forward;
 mod frames;
+mod generator;
 mod hostile;
 mod lifecycle;
+#[cfg(feature = "xsk-rs")]
+mod only_xsk_rs;
 mod oracle;
 mod poll;
 mod probe;

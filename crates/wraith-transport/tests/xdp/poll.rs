@@ -6,8 +6,8 @@ use wraith_transport::xdp::{Filter, XdpDevice, XdpOptions};
 
 use crate::send::{filled, frame};
 use crate::support::{
-    FAR, close, collect, expect, ip, linked, near, open, options, pattern, privileged, send_patterns, until,
-    wait,
+    FAR, also_over_xsk_rs, close, collect, expect, ip, linked, near, open, options, pattern, privileged,
+    send_patterns, until, wait,
 };
 
 const PORT: u16 = 6343;
@@ -66,3 +66,5 @@ fn a_socket_is_writable_while_there_is_room_to_send() {
         close(device);
     });
 }
+
+also_over_xsk_rs!(a_socket_is_readable_while_frames_wait, a_socket_is_writable_while_there_is_room_to_send,);

@@ -7,8 +7,8 @@ use std::thread;
 use wraith_transport::xdp::{Filter, XdpDevice, XdpOptions};
 
 use crate::support::{
-    FAR, NEAR, assert_all_home, close, collect, drain, linked, near, open, options, privileged,
-    send_patterns, until,
+    FAR, NEAR, also_over_xsk_rs, assert_all_home, close, collect, drain, linked, near, open, options,
+    privileged, send_patterns, until,
 };
 
 const PORT: u16 = 6343;
@@ -104,3 +104,9 @@ fn a_queue_without_a_socket_goes_to_the_kernel() {
         close(device);
     });
 }
+
+also_over_xsk_rs!(
+    flows_spread_over_the_queues_and_every_packet_comes,
+    two_threads_serve_two_queues,
+    a_queue_without_a_socket_goes_to_the_kernel,
+);

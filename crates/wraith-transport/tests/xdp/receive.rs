@@ -13,8 +13,8 @@ use wraith_transport::xdp::{
 
 use crate::frames::{MAC_A, MAC_B, checksum};
 use crate::support::{
-    FAR, FAR6, NEAR, NEAR6, assert_all_home, bytes, close, collect, drain, far, give_back, ip, linked, near,
-    numbers, open, options, pattern, payload, privileged, send_patterns, wait,
+    FAR, FAR6, NEAR, NEAR6, also_over_xsk_rs, assert_all_home, bytes, close, collect, drain, far, give_back,
+    ip, linked, near, numbers, open, options, pattern, payload, privileged, send_patterns, wait,
 };
 
 const PORT: u16 = 6343;
@@ -244,3 +244,12 @@ fn ping(to: &str, six: bool) -> bool {
     let (start, reply) = if six { (0, 129) } else { (20, 0) };
     (0..8).any(|_| socket.recv(&mut answer).is_ok_and(|got| got > start && answer[start] == reply))
 }
+
+also_over_xsk_rs!(
+    every_packet_of_a_normal_sender_comes_once_and_whole,
+    epoll_wakes_for_frames_and_busy_polling_works,
+    larger_frames_and_headroom_are_where_they_should_be,
+    batches_are_as_large_as_asked_and_end_once,
+    a_taken_slot_outlives_its_batch_and_the_device,
+    the_rest_of_the_network_does_not_notice,
+);

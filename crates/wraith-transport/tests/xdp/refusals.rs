@@ -4,7 +4,9 @@ use wraith_transport::Code;
 use wraith_transport::xdp::{Capability, Filter, Mode, XdpDevice, XdpOptions, test_filter};
 
 use crate::frames::udp4;
-use crate::support::{FAR, close, collect, ip, linked, near, open, options, privileged, send_patterns};
+use crate::support::{
+    FAR, also_over_xsk_rs, close, collect, ip, linked, near, open, options, privileged, send_patterns,
+};
 
 const PORT: u16 = 6343;
 
@@ -143,3 +145,11 @@ fn memory_beyond_the_limit_is_refused_with_the_limit() {
         assert!(error.message().contains(&format!("RLIMIT_MEMLOCK is {} bytes", limit.rlim_cur)), "{error}");
     });
 }
+
+also_over_xsk_rs!(
+    a_second_device_is_refused_until_the_first_is_closed,
+    what_the_interface_cannot_is_refused_with_what_to_do,
+    memory_beyond_the_limit_is_refused_with_the_limit,
+    the_documented_capabilities_are_enough,
+    each_missing_capability_is_named,
+);

@@ -9,8 +9,8 @@ use wraith_transport::xdp::{Filter, Received, SendFrame, XdpDevice, XdpOptions, 
 
 use crate::frames::{MAC_A, V4, checksum, ethernet, udp};
 use crate::support::{
-    FAR, NEAR, close, collect, expect, far, ip, linked, near, options, pattern, payload, privileged,
-    row_bytes, send_patterns, until, wait,
+    FAR, NEAR, also_over_xsk_rs, close, collect, expect, far, ip, linked, near, options, pattern, payload,
+    privileged, row_bytes, send_patterns, until, wait,
 };
 
 const PORT: u16 = 6343;
@@ -247,3 +247,12 @@ fn two_devices_talk_to_each_other() {
         close(there);
     });
 }
+
+also_over_xsk_rs!(
+    frames_arrive_at_a_normal_socket_once_and_whole,
+    a_batch_of_frames_goes_with_few_kicks,
+    received_frames_are_changed_where_they_lie_and_sent_back,
+    what_cannot_be_sent_is_refused_and_still_the_callers,
+    a_full_tx_ring_takes_what_fits_and_goes_on_when_the_link_is_back,
+    two_devices_talk_to_each_other,
+);

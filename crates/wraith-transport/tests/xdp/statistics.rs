@@ -4,8 +4,8 @@ use wraith_transport::memory::{Owner, State};
 use wraith_transport::xdp::{DropReason, Filter, Received, XdpDevice, XdpOptions, XdpSocket};
 
 use crate::support::{
-    FAR, close, collect, drain, give_back, ip, linked, near, numbers, options, privileged, send_patterns,
-    until,
+    FAR, also_over_xsk_rs, close, collect, drain, give_back, ip, linked, near, numbers, options, privileged,
+    send_patterns, until,
 };
 
 const PORT: u16 = 6343;
@@ -192,3 +192,11 @@ fn the_smallest_rings_work() {
         close(device);
     });
 }
+
+also_over_xsk_rs!(
+    an_empty_fill_ring_drops_counts_and_recovers,
+    a_full_rx_ring_drops_counts_and_recovers,
+    frames_too_long_for_the_headroom_are_counted,
+    what_was_sent_is_what_came_and_what_was_dropped,
+    the_smallest_rings_work,
+);

@@ -1,5 +1,6 @@
 //! Namespaces, links and sockets for the tests.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use wraith_transport::memory::Dirty;
 use wraith_transport::pool::PoolCore;
-use wraith_transport::xdp::{Filter, Received, XdpDevice, XdpOptions, XdpSocket};
+use wraith_transport::xdp::{Filter, Received, RingsKind, XdpDevice, XdpOptions, XdpSocket};
 
 /// A hang is a failure: no wait of these tests takes anywhere near this long.
 const HANG: Duration = Duration::from_secs(20);
@@ -21,10 +22,41 @@ pub(crate) const FAR: &str = "192.0.2.2";
 pub(crate) const NEAR6: &str = "2001:db8::1";
 pub(crate) const FAR6: &str = "2001:db8::2";
 
+thread_local! {
+    /// The rings that [`options`] ask for in this thread, and in those that its test starts by [`privileged`] and [`linked`].
+    static RINGS: Cell<RingsKind> = const { Cell::new(RingsKind::Kernel) };
+}
+
+/// Runs a test again, over xsk-rs.
+#[cfg(feature = "xsk-rs")]
+pub(crate) fn over_xsk_rs(test: fn()) {
+    RINGS.set(RingsKind::XskRs);
+    test();
+    RINGS.set(RingsKind::Kernel);
+}
+
+/// The named tests of this file once more in a module `xsk_rs`, over the rings of xsk-rs.
+macro_rules! also_over_xsk_rs {
+    ($($test:ident),+ $(,)?) => {
+        #[cfg(feature = "xsk-rs")]
+        mod xsk_rs {
+            $(
+                #[test]
+                fn $test() {
+                    crate::support::over_xsk_rs(super::$test);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use also_over_xsk_rs;
+
 /// Runs a test on a thread with a network namespace of its own, loopback up. Without root it says so on the real
 /// stderr, where no harness hides it, and fails when WRAITH_REQUIRE_PRIVILEGED is set.
 pub(crate) fn privileged(test: &str, body: impl FnOnce() + Send + 'static) {
-    let outcome = thread::spawn(|| {
+    let rings = RINGS.get();
+    let outcome = thread::spawn(move || {
+        RINGS.set(rings);
         // SAFETY: takes a number; changes this thread only, which ends with the test.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
             return Err(io::Error::last_os_error());
@@ -128,7 +160,9 @@ fn link(queues: u32, ends: &Ends) -> Far {
     // SAFETY: takes and returns numbers only.
     let thread = unsafe { libc::gettid() };
     let (jobs, work) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let rings = RINGS.get();
     thread::spawn(move || {
+        RINGS.set(rings);
         // SAFETY: takes a number; changes this thread only.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
         while let Ok(job) = work.recv() {
@@ -176,7 +210,7 @@ pub(crate) fn until(what: &str, mut question: impl FnMut() -> bool) {
 
 /// Few frames, so that tests are quick: 512 of 2048 bytes on each queue.
 pub(crate) fn options(filter: Filter) -> XdpOptions {
-    XdpOptions { frames: Some(512), ..XdpOptions::new("wraith0", filter) }
+    XdpOptions { frames: Some(512), rings: RINGS.get(), ..XdpOptions::new("wraith0", filter) }
 }
 
 pub(crate) fn open(filter: Filter) -> XdpDevice {
@@ -266,6 +300,7 @@ pub(crate) fn close(device: XdpDevice) {
 pub(crate) fn close_all(devices: impl IntoIterator<Item = XdpDevice>) {
     let mut pools = Vec::new();
     for mut device in devices {
+        assert_eq!(device.info().rings_kind, RINGS.get());
         for mut socket in device.take_sockets() {
             let counters = socket.metrics().snapshot();
             assert_eq!((counters.ownership_faults, counters.bad_descriptors), (0, 0));

@@ -13,8 +13,8 @@ use wraith_transport::xdp::{
 use crate::frames::MAC_A;
 use crate::send::{filled, frame, send_all};
 use crate::support::{
-    FAR, Far, NEAR, assert_all_home, close, close_all, collect, drain, linked, near, open, options, pattern,
-    payload, privileged, row_bytes, until,
+    FAR, Far, NEAR, also_over_xsk_rs, assert_all_home, close, close_all, collect, drain, linked, near, open,
+    options, pattern, payload, privileged, row_bytes, until,
 };
 
 const PORT: u16 = 6343;
@@ -246,3 +246,9 @@ fn a_filter_that_changes_under_traffic_loses_and_misroutes_nothing() {
         close(device);
     });
 }
+
+also_over_xsk_rs!(
+    both_ends_send_and_receive_at_once,
+    frames_bounce_between_two_threads_sockets,
+    a_filter_that_changes_under_traffic_loses_and_misroutes_nothing,
+);

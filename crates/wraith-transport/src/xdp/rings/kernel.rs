@@ -81,9 +81,17 @@ impl<T: Entry> Ring<T> {
         unsafe { &*self.map.base().add(offset).as_ptr().cast::<AtomicU32>() }
     }
 
-    fn entry(&self, index: u32) -> NonNull<T> {
-        // SAFETY: the masked index is below `size`, and `map` has mapped that many entries from `entries` on, 8-aligned.
-        unsafe { self.map.base().add(self.entries).cast::<T>().add((index & (self.size - 1)) as usize) }
+    /// Where our next `count` entries lie, which are `size` at most: how many there are from the first place on to the ring's end at
+    /// most, and the others from the ring's beginning on. Copying them so, and not one by one, is worth some nanoseconds a frame.
+    fn parts(&self, count: usize) -> [(NonNull<T>, usize); 2] {
+        let start = (self.own & (self.size - 1)) as usize;
+        let first = count.min(self.size as usize - start);
+        // SAFETY: `start` is below `size`, and `map` has mapped that many entries from `entries` on, 8-aligned.
+        let (begin, place) = unsafe {
+            let begin = self.map.base().add(self.entries).cast::<T>();
+            (begin, begin.add(start))
+        };
+        [(place, first), (begin, count - first)]
     }
 
     /// For a producer: how many entries are free, at least `want` if there are so many.
@@ -104,9 +112,12 @@ impl<T: Entry> Ring<T> {
 
     fn produce(&mut self, items: &[T]) -> usize {
         let count = self.room(items.len()).min(items.len());
-        for (index, item) in items[..count].iter().enumerate() {
-            // SAFETY: one of the free entries, which are ours until the index is published.
-            unsafe { self.entry(self.own.wrapping_add(index as u32)).write(*item) };
+        let mut from = 0;
+        for (place, entries) in self.parts(count) {
+            let items = &items[from..from + entries];
+            // SAFETY: free entries, which are ours until the index is published; the slice lies elsewhere.
+            unsafe { place.as_ptr().copy_from_nonoverlapping(items.as_ptr(), entries) };
+            from += entries;
         }
         self.own = self.own.wrapping_add(count as u32);
         if count > 0 {
@@ -122,10 +133,13 @@ impl<T: Entry> Ring<T> {
             filled = self.seen.wrapping_sub(self.own);
         }
         let count = (filled.min(self.size) as usize).min(out.len());
-        for (index, place) in out[..count].iter_mut().enumerate() {
-            // SAFETY: one of the entries that the kernel has published; it does not write them again before our index says
-            // so. Any bits are a value of T.
-            *place = unsafe { self.entry(self.own.wrapping_add(index as u32)).read() };
+        let mut to = 0;
+        for (place, entries) in self.parts(count) {
+            let out = &mut out[to..to + entries];
+            // SAFETY: entries that the kernel has published; it does not write them again before our index says so. Any bits
+            // are a value of T, and the slice lies elsewhere.
+            unsafe { place.as_ptr().copy_to_nonoverlapping(out.as_mut_ptr(), entries) };
+            to += entries;
         }
         self.own = self.own.wrapping_add(count as u32);
         if count > 0 {
@@ -149,7 +163,7 @@ pub(crate) struct KernelRings {
     rx: Option<Ring<Descriptor>>,
     tx: Option<Ring<Descriptor>>,
     fd: OwnedFd,
-    _slab: Arc<Slab>,
+    slab: Arc<Slab>,
 }
 
 /// A step of making a socket that was refused.
@@ -205,7 +219,7 @@ impl KernelRings {
             rx: rx.transpose().map_err(map)?,
             tx: tx.transpose().map_err(map)?,
             fd: socket,
-            _slab: slab,
+            slab,
         })
     }
 
@@ -224,17 +238,15 @@ impl KernelRings {
             abi::SockaddrXdp { family: abi::AF_XDP as u16, flags, ifindex, queue_id: queue, shared_umem_fd };
         sys::bind(self.fd.as_raw_fd(), &address)
     }
-
-    /// Whether the kernel and the driver use the UMEM without copying. Known once it is bound.
-    pub(crate) fn is_zero_copy(&self) -> Result<bool, Errno> {
-        let [options]: [u32; 1] = sys::get(self.fd.as_raw_fd(), abi::SOL_XDP, abi::XDP_OPTIONS)?;
-        Ok(options & abi::XDP_OPTIONS_ZEROCOPY != 0)
-    }
 }
 
 impl Rings for KernelRings {
     fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    fn longest_frame(&self) -> u32 {
+        self.slab.stride() as u32
     }
 
     fn fill(&mut self, addresses: &[u64]) -> usize {

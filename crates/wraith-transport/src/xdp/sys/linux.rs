@@ -55,6 +55,14 @@ fn socket(domain: c_int, kind: c_int, protocol: c_int) -> Result<OwnedFd, Errno>
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Keeps a descriptor that somebody else has made from programs that are started from now on.
+#[cfg(feature = "xsk-rs")]
+pub(crate) fn close_on_exec(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}
+
 /// An unbound AF_XDP socket, closed on exec.
 pub(crate) fn xdp_socket() -> Result<OwnedFd, Errno> {
     socket(abi::AF_XDP, libc::SOCK_RAW | libc::SOCK_NONBLOCK, 0)
