@@ -81,19 +81,19 @@ const TYPES = [
   'WraithErrorCode',
   'WraithErrorDetails',
   'XdpAddresses',
+  'XdpAttachOptions',
+  'XdpBusyPoll',
   'XdpCapability',
+  'XdpCounters',
+  'XdpDrops',
   'XdpFilter',
   'XdpFilterRules',
   'XdpFinding',
+  'XdpInfo',
   'XdpMatch',
+  'XdpMetrics',
   'XdpPorts',
   'XdpProbe',
-  'XdpAttachOptions',
-  'XdpBusyPoll',
-  'XdpCounters',
-  'XdpDrops',
-  'XdpInfo',
-  'XdpMetrics',
   'XdpQueueMetrics',
   'XdpQueuesOptions',
   'XdpSendOptions',
@@ -241,17 +241,11 @@ test('UdpSocket has these members', () => {
   `)
 })
 
-test('an import loads no addon, so that it never fails for a missing binary', () => {
-  const program = `
-    await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)})
-    const { report } = process
-    report.excludeNetwork = true
-    console.log(report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).length)`
-  const out = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
-  expect(out.trim()).toBe('0')
-})
-
 test('XdpSocket has these members', () => {
+  const statics = Object.getOwnPropertyNames(api.XdpSocket).filter(
+    (name) => !['length', 'name', 'prototype'].includes(name),
+  )
+  expect(statics.sort()).toEqual(['attach', 'open', 'openQueues', 'probe', 'testFilter'])
   expect(members(api.XdpSocket)).toMatchInlineSnapshot(`
     [
       "[Symbol.asyncDispose]",
@@ -281,4 +275,14 @@ test('XdpSocket has these members', () => {
       "unref",
     ]
   `)
+})
+
+test('an import loads no addon, so that it never fails for a missing binary', () => {
+  const program = `
+    await import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)})
+    const { report } = process
+    report.excludeNetwork = true
+    console.log(report.getReport().sharedObjects.filter((file) => file.endsWith('.node')).length)`
+  const out = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
+  expect(out.trim()).toBe('0')
 })

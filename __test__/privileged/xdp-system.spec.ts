@@ -14,6 +14,17 @@ function untilNoProgram(pair: VethPair): void {
   throw new Error('a program is left on wraith0')
 }
 
+/** A link that was set up again has its carrier a moment later, and has forgotten its neighbour. */
+async function untilCarrier({ near, far }: VethPair): Promise<void> {
+  for (const [namespace, name] of [
+    [near, 'wraith0'],
+    [far, 'wraith1'],
+  ] as const) {
+    for (let look = 0; look < LOOKS && !/ UP /.test(namespace.run(`ip -br link show ${name}`)); look++);
+  }
+  far.run('ip neigh replace 192.0.2.1 lladdr 02:00:00:00:00:0a dev wraith1 nud permanent')
+}
+
 /** A new process opens, receives and closes. */
 async function expectReopens(pair: VethPair, far: FarEnd): Promise<void> {
   const near = startNear(
@@ -125,7 +136,7 @@ vethTest('a child process that a handler starts does not hold the queue', {}, as
 })
 
 vethTest(
-  'an interface that is set down or removed is told of, closes, and can be opened when it is back',
+  'an interface that is down for a while is told of once, and the socket goes on when it is back',
   {},
   async (pair) => {
     const near = startNear(
@@ -133,57 +144,134 @@ vethTest(
       `
     const errors = []
     const tally = new Tally()
-    const begin = async () => {
-      const xdp = await open()
-      xdp.on('error', ({ code, errno, message }) => errors.push({ code, errno, message }))
-      xdp.consume((batch) => tally.batch(batch))
-      return xdp
-    }
-    let xdp = await begin()
-    print('open')
-    await next()
-    await until(() => errors.length > 0)
-    print(errors.splice(0))
-    const guard = guardOf(xdp.pool, frameOf(datagram(0, 64)))
-    const sent = thrownBy(() => xdp.send(guard))
-    guard.dispose()
-    print(sent)
-    await next()
-    await ended(xdp)
-    xdp = await begin()
-    print('back')
+    const xdp = await open()
+    const { pool } = xdp
+    xdp.on('error', ({ code, errno, message }) => errors.push({ code, errno, message }))
+    xdp.consume((batch) => tally.batch(batch))
+    print('up')
     await until(() => tally.came === 5)
     print('came')
     await next()
     await until(() => errors.length > 0)
+    // Two looks more, which say nothing.
+    await new Promise((resolve) => setTimeout(resolve, 1100))
     print(errors.splice(0))
+    await next()
+    print('up again')
+    await until(() => tally.came === 10)
+    print(errors)
     await ended(xdp)
-    print((await rejectionOf(() => open())).code)
     `,
     )
     const far = new FarEnd(pair.far)
-    expect(await near.next()).toBe('open')
+    expect(await near.next()).toBe('up')
+    await far.send({ count: 5 })
+    expect(await near.next()).toBe('came')
     pair.near.run('ip link set wraith0 down')
     near.tell('down')
-    const [down] = await near.next<{ code: string; errno: number; message: string }[]>()
-    expect(down).toMatchObject({
-      code: 'WRAITH_ERR_SYSTEM',
-      errno: 100,
-      message: expect.stringContaining('again once'),
-    })
-    expect(await near.next()).toMatchObject({ code: 'WRAITH_ERR_SYSTEM' })
+    expect(await near.next()).toEqual([
+      {
+        code: 'WRAITH_ERR_SYSTEM',
+        errno: 100,
+        message: expect.stringContaining('`ip link set dev wraith0 up`'),
+      },
+    ])
     pair.near.run('ip link set wraith0 up')
+    await untilCarrier(pair)
     near.tell('up')
-    expect(await near.next()).toBe('back')
-    let first = 0
-    await far.send({ count: 5, first })
-    first += 5
-    expect(await near.next()).toBe('came')
+    expect(await near.next()).toBe('up again')
+    await far.send({ count: 5, first: 5 })
+    expect(await near.next()).toEqual([])
+    expect(await near.end()).toEqual(CLEAN)
+  },
+)
+
+vethTest(
+  'sending says that the interface is down; what was accepted goes when it is back',
+  {},
+  async (pair) => {
+    const near = startNear(
+      pair,
+      `
+    const xdp = await open({ filter: 'none' })
+    const errors = []
+    xdp.on('error', ({ code, errno }) => errors.push({ code, errno }))
+    await next()
+    const guards = [0, 1].map((seq) => guardOf(xdp.pool, frameOf(datagram(seq, 64))))
+    // The first is in the ring before the kernel can be told of it: the event tells what became of that.
+    const outcomes = guards.map((guard) => {
+      try {
+        return xdp.send(guard)
+      } catch ({ code, errno, message }) {
+        return { code, errno, message }
+      }
+    })
+    await until(() => errors.length > 0)
+    print({ outcomes, kept: guards.map((guard) => guard.disposed), told: errors[0], op: audited(xdp.pool).op })
+    await next()
+    const sent = xdp.send(guards[1])
+    await until(() => xdp.metrics().txCompletions === 2)
+    await ended(xdp)
+    print(sent)
+    `,
+    )
+    const far = new FarEnd(pair.far)
+    await far.listen()
+    pair.near.run('ip link set wraith0 down')
+    near.tell('down')
+    const enetdown = { code: 'WRAITH_ERR_SYSTEM', errno: 100 }
+    expect(await near.next()).toEqual({
+      outcomes: [1, { ...enetdown, message: expect.stringContaining('ip link set') }],
+      ...{ kept: [true, false], told: enetdown, op: 1 },
+    })
+    pair.near.run('ip link set wraith0 up')
+    await untilCarrier(pair)
+    near.tell('up')
+    expect(await near.next()).toBe(1)
+    expect(await far.heard(2)).toMatchObject({ heard: 2, different: 2, damaged: 0 })
+    expect(await near.end()).toEqual(CLEAN)
+  },
+)
+
+vethTest(
+  'an interface that is removed is told of; the socket closes, and another one can be opened',
+  {},
+  async (pair) => {
+    const near = startNear(
+      pair,
+      `
+    const xdp = await open()
+    const gone = new Promise((resolve) => xdp.on('error', ({ code, errno, message }) => resolve({ code, errno, message })))
+    xdp.consume(() => {})
+    const guard = guardOf(xdp.pool, Buffer.from('kept'))
+    print('open')
+    print(await gone)
+    await ended(xdp, { lent: 1 })
+    print({ kept: guard.data.toString(), again: await rejectionOf(() => open()) })
+    guard.dispose()
+    await next()
+    const later = await open()
+    print(later.info().ifindex > xdp.info().ifindex)
+    await ended(later)
+    `,
+    )
+    expect(await near.next()).toBe('open')
     pair.near.run('ip link del wraith0')
-    near.tell('removed')
-    const [gone] = await near.next<{ code: string; errno: number }[]>()
-    expect(gone).toMatchObject({ code: 'WRAITH_ERR_SYSTEM', errno: 100 })
-    expect(await near.next()).toBe('WRAITH_ERR_ADDRESS_NOT_AVAILABLE')
+    expect(await near.next()).toEqual({
+      ...{
+        code: 'WRAITH_ERR_SYSTEM',
+        errno: 100,
+        message: expect.stringMatching(/Close the socket, and open it again/),
+      },
+    })
+    expect(await near.next()).toMatchObject({
+      kept: 'kept',
+      again: { code: 'WRAITH_ERR_ADDRESS_NOT_AVAILABLE' },
+    })
+    pair.near.run('ip link add wraith0 type veth peer name other')
+    pair.near.run('ip link set wraith0 up')
+    near.tell('back')
+    expect(await near.next()).toBe(true)
     expect(await near.end()).toEqual(CLEAN)
   },
 )

@@ -49,7 +49,7 @@ export function expectRefusal(error: WraithError, { code, option, given, allowed
 
 /** Verbs that a message's last sentence may begin with: what the reader is told to do. */
 const IMPERATIVE =
-  /^(?:(?:Acquire|Add|Adopt|Allow|Ask|Bind|Call|Choose|Clear|Close|Connect|Copy|Did you mean|Dispose|Give|Install|Join|Leave|Let|Look|Make|Nothing to do|Open|Pass|Read|Release|Remove|Report|Run|See|Send|Set|Stop|Take|Use|Wait|Write)\b|disconnect\(\))/
+  /^(?:(?:Acquire|Add|Adopt|Allow|Ask|Bind|Bring|Call|Check|Choose|Clear|Close|Connect|Copy|Did you mean|Dispose|Give|Install|Join|Keep|Leave|Let|Look|Lower|Make|Name|Nothing to do|Open|Pass|Raise|Read|Release|Remove|Report|Run|See|Send|Set|Stop|Take|Use|Wait|Write)\b|disconnect\(\))/
 
 /** A message ends with one sentence that tells the reader what to do. */
 export function expectOneThingToDo(message: string): void {

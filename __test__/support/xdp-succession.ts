@@ -27,6 +27,8 @@ export const xdpEndings = {
     batch.dispose()
     const guards = xdp.pool.acquireMany(8)
     setInterval(() => parentPort.postMessage(guards.length), 1)`,
+  'at any moment': `xdp.consume((batch) => { mark(batch) })
+    setTimeout(() => parentPort.postMessage('now'), (workerData.round * 7) % 23)`,
   'while it sends': `xdp.consume((batch) => { mark(batch) })
     const { pool } = xdp
     parentPort.postMessage('now')
@@ -43,6 +45,11 @@ export const xdpEndings = {
 
 export type XdpEnding = keyof typeof xdpEndings
 export const xdpEndingNames = Object.keys(xdpEndings) as XdpEnding[]
+
+/** Rows of a batch: what a worker that is terminated outside of its handler has received and not seen. */
+export function mostUnseen(ending: XdpEnding): number {
+  return ending === 'at any moment' || ending === 'while it sends' ? 64 : 0
+}
 
 export interface XdpSuccession {
   readonly workers: number
@@ -78,7 +85,7 @@ export async function xdpSuccession(
     const marks = new Uint8Array(new SharedArrayBuffer(1 << 22))
     const frame = frameOf(datagram(0, 64))
     const exits = new Set()
-    const run = async (body) => {
+    const run = async (body, round) => {
       const worker = startWorker(\`
         const marks = new Uint8Array(workerData.marks)
         const mark = (batch) => {
@@ -99,7 +106,7 @@ export async function xdpSuccession(
           }
         }
         \${body}
-      \`, { token, marks: marks.buffer, frame })
+      \`, { token, marks: marks.buffer, frame, round })
       const failed = new Promise((_, reject) => worker.once('error', reject))
       await Promise.race([failed, new Promise((resolve) => worker.once('message', resolve))])
       exits.add(await worker.terminate())
@@ -107,7 +114,7 @@ export async function xdpSuccession(
     print('open')
     let descriptors
     for (let round = 0; round < ${rounds}; round++) {
-      await run(bodies[round % bodies.length])
+      await run(bodies[round % bodies.length], round)
       if (round === 4) descriptors = readdirSync('/proc/self/fd').length
     }
     print('over')
@@ -138,7 +145,7 @@ export async function xdpSuccession(
   )
   const far = new FarEnd(pair.far)
   await near.next()
-  await far.stream({ burst: 8, most: 1 << 22 })
+  await far.stream({ burst: 8 })
   await near.next()
   const { sent, wire } = await far.halt()
   near.tell(sent - wire)

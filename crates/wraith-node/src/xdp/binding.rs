@@ -42,6 +42,8 @@ pub(super) struct XdpBinding {
     pub(super) sockets: RefCell<Option<Vec<XdpSocket>>>,
     /// Which socket's batch is out, or was last.
     pub(super) current: Cell<usize>,
+    /// The interface was down when it was looked at last.
+    pub(super) down: Cell<bool>,
     /// User code has moved the UMEM, which nobody has been told yet.
     broken: Cell<bool>,
     epoll: RefCell<Option<Epoll>>,
@@ -94,6 +96,7 @@ pub(super) fn start(
         shared: RefCell::new(shared),
         sockets: RefCell::new(None),
         current: Cell::new(0),
+        down: Cell::new(false),
         broken: Cell::new(false),
         epoll: RefCell::new(Some(epoll)),
         columns,
@@ -213,7 +216,7 @@ impl XdpBinding {
         }
     }
 
-    fn is_exposed(&self) -> bool {
+    pub(super) fn is_exposed(&self) -> bool {
         self.queues.borrow().as_ref().is_some_and(|queues| queues.umem.is_exposed())
     }
 

@@ -130,10 +130,15 @@ impl XdpBinding {
         self.with_batch(|socket| frames::explain_row(env, kind, socket, args.u32(0)?))
     }
 
-    /// Takes the error that the kernel has for one of the queues: nothing else tells that the interface has gone.
+    /// Takes the error that the kernel has for one of the queues, or tells once that the interface is down: nothing else does.
     fn check(&self) -> Result<Reply, Error> {
-        let sockets = self.sockets.borrow();
-        match sockets.iter().flatten().find_map(|socket| socket.take_error()) {
+        let taken = self.sockets.borrow().iter().flatten().find_map(|socket| socket.take_error());
+        if let Some(error) = taken {
+            return Err(error);
+        }
+        let down = self.queues()?.device().down();
+        let was_down = self.down.replace(down.is_some());
+        match down.filter(|_| !was_down) {
             Some(error) => Err(error),
             None => Ok(Reply::Undefined),
         }
@@ -184,6 +189,9 @@ impl XdpBinding {
     pub(super) fn check_lease(&self) -> Result<(), Error> {
         if self.sockets.borrow().is_some() {
             return Ok(());
+        }
+        if self.is_exposed() {
+            return Err(memory::moved());
         }
         Err(Error::new(Code::Busy, "this handle has given up its lease of the queues"))
     }

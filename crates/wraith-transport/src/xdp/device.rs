@@ -147,6 +147,16 @@ impl XdpDevice {
         self.attachment.replace(filter)
     }
 
+    /// Looks whether the interface is down, in the calling thread's network namespace, which nothing tells of: [`Code::System`](crate::Code::System) with ENETDOWN.
+    /// Sockets go on when it is up again. Costs a few system calls.
+    pub fn down(&self) -> Option<Error> {
+        let name = &self.info.interface;
+        Interface::is_down(self.info.ifindex).then(|| {
+            Error::system("recv", libc::ENETDOWN, format!("{name} is down, so that nothing comes"))
+                .advise(&format!("Bring it up: `ip link set dev {name} up`. The socket goes on then."))
+        })
+    }
+
     /// Whether the interface is kept promiscuous.
     pub fn is_promiscuous(&self) -> bool {
         self.promiscuous.is_some()

@@ -76,6 +76,15 @@ impl Interface {
         Ok(interface)
     }
 
+    /// Whether there is an interface of this number in this namespace, and it is down.
+    pub(super) fn is_down(index: u32) -> bool {
+        let flags = ask_link(index).ok().and_then(|answer| {
+            (half(&answer, 4)? == RTM_NEWLINK).then_some(())?;
+            word(&answer, HEADER + 8)
+        });
+        flags.is_some_and(|flags| flags & IFF_UP == 0)
+    }
+
     /// The driver's name, or what it is instead.
     pub(super) fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("unknown driver")
