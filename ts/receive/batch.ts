@@ -85,8 +85,8 @@ export class Batch implements Disposable {
   /**
    * A packet's bytes, lent like the batch. The same object may show another packet in a later batch.
    *
-   * Stay within them. Of an {@link XdpSocket}, `bytes(i).buffer` and `view.buffer` are the whole UMEM, which the kernel is writing to elsewhere:
-   * decoding text there can crash the process.
+   * Stay within them. Of an {@link XdpSocket}, `bytes(i).buffer` and `view.buffer` are a window onto the UMEM, which the kernel is writing to
+   * elsewhere: decoding text there can crash the process.
    */
   bytes(i: number): Bytes {
     return this.#row(i).bytes(i)
