@@ -256,7 +256,8 @@ export class Reader<R extends Rows = Rows> implements Source {
         return KEPT
       }
     } catch (error) {
-      if (this.#rows.epoch === epoch) this.#end()
+      // Native ends its side: it counts the batch if the isolate ends with it.
+      if (this.#rows.epoch === epoch) this.#rows.end()
       throw error
     }
     // On both sides and here, not by the answer: microtasks run before native gets that, and may read again.

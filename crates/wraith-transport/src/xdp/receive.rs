@@ -94,6 +94,8 @@ impl XdpSocket {
             bytes += u64::from(frame.len);
             // Below the slab's length, which is at most u32::MAX.
             let offset = frame.addr as u32;
+            // Another CPU has written it, or the device. Its headers come while the rest of the batch is looked at.
+            self.umem.core.slab().prefetch(offset as usize);
             self.rows.push(Row { slot, offset, length: frame.len, queue: self.config.queue });
             self.lent.push(true);
         }
