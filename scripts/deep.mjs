@@ -89,7 +89,7 @@ const steps = [
     name: `vitest-${major}`,
     title: `TypeScript suite on Node.js ${major}`,
     limitSeconds: 420,
-    minimum: 400,
+    minimum: 2000,
     run: suite('suite', { major, label: `suite-${major}` }),
   })),
   {
@@ -152,7 +152,7 @@ const steps = [
     name: 'storms',
     title: 'storms: long runs of the TypeScript API',
     limitSeconds: 1800,
-    minimum: 20,
+    minimum: 110,
     run: suite('deep'),
   },
   {

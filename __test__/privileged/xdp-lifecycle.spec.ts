@@ -102,6 +102,7 @@ vethTest(
     const sent = xdp.send(guards)
     const first = xdp.close()
     const second = xdp.close()
+    await first
     await ended(xdp)
     print({ sent, same: first === second, completed: true })
     `,

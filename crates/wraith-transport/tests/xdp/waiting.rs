@@ -94,6 +94,44 @@ fn who_waits_gets_a_slot_when_one_has_been_sent() {
 }
 
 #[test]
+fn a_socket_is_short_until_enough_has_come_home_and_is_given_it_when_it_is_asked() {
+    privileged("a_socket_is_short_until_enough_has_come_home_and_is_given_it_when_it_is_asked", || {
+        let far = linked(1);
+        let sender = far.udp(&format!("{FAR}:0"));
+        // An eighth is 8.
+        let mut device = shared(64, 0);
+        let socket = &mut device.sockets_mut()[0];
+        let pool = Arc::clone(socket.pool());
+        let holder = (State::Lent, number(2));
+        assert!(!socket.is_short());
+        send_patterns(&sender, near(PORT), 0..64, 64);
+        let mut taken = Vec::new();
+        until("all frames are taken", || {
+            if let Received::Rows { rows, .. } = socket.receive() {
+                for row in 0..rows {
+                    taken.push(socket.rows()[row].slot);
+                    socket.take(row, holder).unwrap();
+                }
+                assert!(!socket.is_short(), "not while a batch is out, whose slots may come back");
+                socket.finish();
+            }
+            taken.len() == 64
+        });
+        let before = socket.metrics().snapshot().starved;
+        assert!(socket.is_short());
+        assert_eq!((socket.with_kernel().0, socket.metrics().snapshot().starved), (0, before + 1));
+        // No frame comes, and no receive: what came home is the kernel's all the same.
+        for (home, slot) in (1..=10).zip(taken.drain(..10)) {
+            give_back(&pool, slot, holder);
+            assert_eq!((socket.is_short(), socket.with_kernel().0), (home < 8, home));
+        }
+        assert_eq!(socket.metrics().snapshot().starved, before + 1);
+        taken.into_iter().for_each(|slot| give_back(&pool, slot, holder));
+        close(device);
+    });
+}
+
+#[test]
 fn a_starved_socket_gets_its_turn_among_those_who_wait() {
     privileged("a_starved_socket_gets_its_turn_among_those_who_wait", || {
         let far = linked(1);
