@@ -69,14 +69,14 @@ const steps = [
   {
     name: 'vitest',
     title: `TypeScript suite on Node.js ${currentMajor}`,
-    limitSeconds: 300,
+    limitSeconds: 600,
     minimum: 2000,
     run: suite('suite'),
   },
   {
     name: 'vitest-debug',
     title: `the same with WRAITH_DEBUG=1`,
-    limitSeconds: 300,
+    limitSeconds: 600,
     minimum: 2000,
     run: suite('suite', { env: { WRAITH_DEBUG: '1' }, label: 'suite-debug' }),
   },
