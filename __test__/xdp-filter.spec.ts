@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { WraithErrorCode } from 'wraith-transport'
-import { expectRefusal, thrownBy } from './support/errors.js'
+import { type WraithErrorCode, XdpSocket } from 'wraith-transport'
+import { expectRefusal, rejectionOf, thrownBy } from './support/errors.js'
 import { probe, readFilter, testFilter } from './support/xdp.js'
 
 const TYPE = 'WRAITH_ERR_INVALID_ARG_TYPE'
@@ -311,12 +311,20 @@ describe('the name of an interface to be probed', () => {
   })
 })
 
-test('elsewhere than on Linux both say that there is no AF_XDP', () => {
+test('elsewhere than on Linux the class is there, and each way in says that there is no AF_XDP', async () => {
   const { value: platform } = Object.getOwnPropertyDescriptor(process, 'platform') ?? {}
   Object.defineProperty(process, 'platform', { value: 'darwin' })
   try {
-    for (const act of [() => probe('en0'), () => testFilter('all', new Uint8Array(60))]) {
-      expectRefusal(thrownBy(act), { code: 'WRAITH_ERR_UNSUPPORTED', given: 'darwin', allowed: /Linux 5\.9/ })
+    const token = { kind: 'wraith-transport/xdp', id: '0'.repeat(32) } as const
+    const refusals = [
+      thrownBy(() => probe('en0')),
+      thrownBy(() => testFilter('all', new Uint8Array(60))),
+      thrownBy(() => XdpSocket.attach(token)),
+      await rejectionOf(() => XdpSocket.open('en0', { filter: 'all' })),
+      await rejectionOf(() => XdpSocket.openQueues('en0', { filter: 'all' })),
+    ]
+    for (const refusal of refusals) {
+      expectRefusal(refusal, { code: 'WRAITH_ERR_UNSUPPORTED', given: 'darwin', allowed: /Linux 5\.9/ })
     }
   } finally {
     Object.defineProperty(process, 'platform', { value: platform })
