@@ -4,7 +4,8 @@ import { BufferPool, UdpSocket } from 'wraith-transport'
 const pool = new BufferPool({ bufferSize: 1500, capacity: 16 })
 const guards = pool.acquireMany(20)
 for (const guard of guards) guard.bytes.fill(1)
-guards[3].disposeAfter(new Promise(() => {})).catch(() => {})
+const never = new Promise(() => {})
+guards[3].disposeAfter(never).catch(() => {})
 const other = new BufferPool({ capacity: 256 })
 const socket = await UdpSocket.bind({ address: '127.0.0.1', pool: other })
 const batch = new Promise((resolve) => {
@@ -15,7 +16,7 @@ const batch = new Promise((resolve) => {
 })
 socket.send('x', socket.address().port)
 await batch
-globalThis.held = [pool, guards, socket, batch]
+globalThis.held = [pool, guards, never, socket, batch]
 console.log('ready')
 const [how] = process.argv.slice(2)
 if (how === 'exit') process.exit(0)

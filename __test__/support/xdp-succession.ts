@@ -59,6 +59,8 @@ export interface XdpSuccession {
   /** Frames that were received, and those that the socket dropped: all that arrived. */
   readonly rxPackets: number
   readonly rxDropped: number
+  /** Frames of batches that a worker had when it ended. */
+  readonly rxAbandoned: number
   readonly arrived: number
   /** Those that a worker received and did not live to see. */
   readonly unseen: number
@@ -128,7 +130,7 @@ export async function xdpSuccession(
       return rxPackets + rxDropped >= arrived
     })
     const descriptorsGrown = readdirSync('/proc/self/fd').length - descriptors
-    const { rxPackets, rxDropped } = await ended(xdp)
+    const { rxPackets, rxDropped, rxAbandoned } = await ended(xdp)
     let [seen, again] = [0, 0]
     for (const times of marks) {
       if (times > 0) seen++
@@ -137,7 +139,7 @@ export async function xdpSuccession(
     const free = await open({ frames: 64 })
     await ended(free)
     print({
-      workers: ${rounds}, seen, again, rxPackets, rxDropped, arrived, unseen: rxPackets - seen,
+      workers: ${rounds}, seen, again, rxPackets, rxDropped, rxAbandoned, arrived, unseen: rxPackets - seen,
       descriptorsGrown: Math.max(0, descriptorsGrown), exits: [...exits],
     })
     `,

@@ -10,6 +10,7 @@ const NOTHING: XdpCounters = {
   rxPackets: 0,
   rxBytes: 0,
   rxBatches: 0,
+  rxAbandoned: 0,
   rxEmptyPolls: 0,
   rxStarved: 0,
   rxKicks: 0,

@@ -114,6 +114,8 @@ export interface XdpCounters {
   readonly rxPackets: number
   readonly rxBytes: number
   readonly rxBatches: number
+  /** Frames of batches that ended with the thread that had them; they are among `rxPackets`. */
+  readonly rxAbandoned: number
   /** Looks at the RX ring that found nothing. */
   readonly rxEmptyPolls: number
   /** Looks that found no frame with the kernel, and none in the pool to give it. */

@@ -27,6 +27,8 @@ export class Upkeep {
   #short = false
   #checking: NodeJS.Timeout | undefined
   #ended = false
+  /** The last look at what is being sent failed. */
+  #down = false
 
   constructor(native: NativeXdp, events: UpkeepEvents) {
     this.#native = native
@@ -36,7 +38,7 @@ export class Upkeep {
   /** Frames come: asks for errors from now on. */
   watch(): void {
     if (this.#ended) return
-    this.#checking ??= setInterval(() => this.#guarded(() => this.#native.check()), CHECK_MS).unref()
+    this.#checking ??= setInterval(() => this.#check(), CHECK_MS).unref()
   }
 
   /** `accepted` of `asked` frames were sent. */
@@ -64,25 +66,27 @@ export class Upkeep {
   #flush(): void {
     this.#flushing = undefined
     let left = 0
-    const failed = !this.#guarded(() => {
+    try {
       left = this.#native.flush()
-    })
+      this.#down = false
+    } catch (error) {
+      // Told once. What was accepted goes out when the interface is up again, which somebody has to see.
+      if (!this.#down) this.#events.failed(wrapNative(error) as WraithError)
+      this.#down = true
+    }
     this.#pause = Math.min(2 * this.#pause, LONGEST_MS)
-    if (this.#short && !failed && this.#events.hasRoom()) {
+    if (this.#short && !this.#down && this.#events.hasRoom()) {
       this.#short = false
       this.#events.drained()
     }
-    if (left > 0 || (this.#short && !failed)) this.#later()
+    if (left > 0 || this.#short || this.#down) this.#later()
   }
 
-  /** Whether it did not throw. */
-  #guarded(call: () => void): boolean {
+  #check(): void {
     try {
-      call()
-      return true
+      this.#native.check()
     } catch (error) {
       this.#events.failed(wrapNative(error) as WraithError)
-      return false
     }
   }
 }

@@ -290,6 +290,9 @@ impl Source for XdpBinding {
     }
 
     fn abandon_batch(&self) {
+        for socket in self.sockets.borrow().iter().flatten() {
+            socket.metrics().count_abandoned(socket.rows().len());
+        }
         self.finish();
     }
 

@@ -75,6 +75,7 @@ fn of_queue(env: Env, (queue, ours, kernel): &Look) -> Result<Value, Error> {
             (c"rxPackets", ours.packets as f64),
             (c"rxBytes", ours.bytes as f64),
             (c"rxBatches", ours.batches as f64),
+            (c"rxAbandoned", ours.abandoned as f64),
             (c"rxEmptyPolls", ours.empty_polls as f64),
             (c"rxStarved", ours.starved as f64),
             (c"rxKicks", ours.receive_kicks as f64),

@@ -81,13 +81,23 @@ impl Map {
 #[derive(Debug)]
 pub(super) struct Program(OwnedFd);
 
+/// How often a verifier that a signal has interrupted (EAGAIN of `do_check`) is asked again.
+const INTERRUPTIONS: u32 = 100;
+
 impl Program {
     /// Loads a program.
     ///
     /// # Errors
     /// [`Code::Permission`]: what is missing. [`Code::Internal`]: the verifier refuses it, with the end of its log.
     pub(super) fn load(instructions: &[Instruction]) -> Result<Program, Error> {
-        let errno = match Program::try_load(instructions, &mut []) {
+        let mut outcome = Program::try_load(instructions, &mut []);
+        for _ in 0..INTERRUPTIONS {
+            if !matches!(outcome, Err(libc::EAGAIN)) {
+                break;
+            }
+            outcome = Program::try_load(instructions, &mut []);
+        }
+        let errno = match outcome {
             Ok(program) => return Ok(program),
             Err(errno) => errno,
         };

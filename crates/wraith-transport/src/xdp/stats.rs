@@ -39,6 +39,8 @@ counters! {
     bytes,
     /// Batches given to the consumer.
     batches,
+    /// Frames of batches that ended with their consumer ([`XdpMetrics::count_abandoned`]); they are among `packets`.
+    abandoned,
     /// Looks at the RX ring that found nothing.
     empty_polls,
     /// Receives that found no frame with the kernel and none in the pool to give it.
@@ -62,6 +64,11 @@ counters! {
 }
 
 impl XdpMetrics {
+    /// Counts frames whose consumer is gone, so that nobody has seen them.
+    pub fn count_abandoned(&self, frames: usize) {
+        XdpMetrics::add(&self.abandoned, frames as u64);
+    }
+
     pub(super) fn add(counter: &AtomicU64, value: u64) {
         if value > 0 {
             // Relaxed: a counter orders nothing.
