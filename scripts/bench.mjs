@@ -84,7 +84,7 @@ async function runNode({ name, file }, major, say) {
 const FEATURES = { 'rust:xdp': { feature: 'xsk-rs', problem: xskRsProblem } }
 
 /** Benchmarks that make network namespaces. */
-const NEEDS_ROOT = ['rust:xdp']
+const NEEDS_ROOT = ['rust:xdp', 'xdp']
 
 async function featuresOf(name, say) {
   if (FEATURES[name] === undefined) return []

@@ -5,18 +5,21 @@ const round = (value) =>
 
 /**
  * How a row stands to its gate or aim: 'met', 'missed', or 'unclear' when only a part of the confidence interval
- * meets it. `{ atLeast }` or `{ atMost }`, on the ratio or on the field that `of` names.
+ * meets it. `{ atLeast }` or `{ atMost }`, on the ratio or on the field that `of` names; an interval of that is in
+ * the field with `Interval` behind its name.
  */
 function verdict(row, goal) {
   if (!goal) return undefined
   const value = row[goal.of ?? 'ratio']
-  const [low, high] = !goal.of && row.interval ? row.interval : [value, value]
+  const interval = goal.of === undefined ? row.interval : row[`${goal.of}Interval`]
+  const [low, high] = interval ?? [value, value]
   const [best, worst, limit] = 'atLeast' in goal ? [high, low, goal.atLeast] : [-low, -high, -goal.atMost]
   if (worst >= limit) return 'met'
   return best >= limit ? 'unclear' : 'missed'
 }
 
-const describe = (goal) => `${'atLeast' in goal ? '≥' : '≤'} ${goal.atLeast ?? goal.atMost}`
+const describe = (goal) =>
+  `${goal.of ? `${goal.of} ` : ''}${'atLeast' in goal ? '≥' : '≤'} ${goal.atLeast ?? goal.atMost}`
 
 /** The row with `verdicts`, as it is printed and saved. A gate fails only when the whole interval misses it. */
 export function judged(row) {

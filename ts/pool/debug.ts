@@ -1,4 +1,4 @@
-import { type Bytes, bytesOver } from '../bytes.js'
+import { type Bytes, bytesHolding, bytesOver } from '../bytes.js'
 
 /**
  * Whether every lent view lies on memory of its own that is detached when it ends (`WRAITH_DEBUG=1`): a late use then
@@ -11,7 +11,8 @@ export function debugMode(): boolean {
 
 /** Memory of its own for one lent view, zeroed. */
 export function freshMemory(size: number, holder?: object): Bytes {
-  return bytesOver(new ArrayBuffer(size), 0, size, holder)
+  const memory = new ArrayBuffer(size)
+  return holder === undefined ? bytesOver(memory, 0, size) : bytesHolding(memory, 0, size, holder)
 }
 
 /** Detaches the memory under a view: each view onto it is empty from here on. */

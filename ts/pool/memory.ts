@@ -1,4 +1,4 @@
-import { type Bytes, bytesOver } from '../bytes.js'
+import { type Bytes, bytesHolding } from '../bytes.js'
 import { fromNative, WraithError } from '../errors.js'
 import { keepHere } from '../exported.js'
 import type { NativePool, NativeShared } from '../native.js'
@@ -44,7 +44,7 @@ export class PrivateMemory implements SlotMemory {
   }
 
   view(slot: number, holder: object): Bytes {
-    return bytesOver(this.whole, slot * this.#stride, this.#bufferSize, holder)
+    return bytesHolding(this.whole, slot * this.#stride, this.#bufferSize, holder)
   }
 
   offsetOf(slot: number): number {
@@ -66,7 +66,7 @@ export class SharedMemory implements SlotMemory {
 
   view(slot: number, holder: object): Bytes | undefined {
     const memory = this.#native.memory(slot)
-    return memory === undefined ? undefined : bytesOver(memory, 0, this.#bufferSize, holder)
+    return memory === undefined ? undefined : bytesHolding(memory, 0, this.#bufferSize, holder)
   }
 
   get whole(): ArrayBuffer {

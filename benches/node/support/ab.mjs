@@ -51,6 +51,7 @@ export function summarise(samples, { higherIsBetter = false } = {}) {
     ratio: median(ratios),
     interval: medianInterval(ratios),
     ours: median(samples.map((sample) => sample.ours)),
+    oursInterval: medianInterval(samples.map((sample) => sample.ours)),
     theirs: median(samples.map((sample) => sample.theirs)),
     pairs: samples.length,
   }
