@@ -25,10 +25,11 @@ describe.each(majors)('on Node.js %d', (major) => {
     {},
     async (pair) => {
       const result = await xdpSuccession(pair, xdpEndingNames, rounds, { node })
-      const { rxPackets, rxDropped, arrived, unseen, seen, ...others } = result
+      const { rxPackets, rxDropped, rxAbandoned, arrived, unseen, seen, ...others } = result
       expect(rxPackets + rxDropped).toBe(arrived)
       expect(others).toEqual({ workers: rounds, again: 0, descriptorsGrown: 0, exits: [1] })
       expect(seen).toBeGreaterThanOrEqual(rounds)
+      expect(rxAbandoned).toBeGreaterThanOrEqual(unseen)
       expect(unseen).toBeLessThanOrEqual(
         35 * xdpEndingNames.reduce((most, ending) => most + mostUnseen(ending), 0),
       )
