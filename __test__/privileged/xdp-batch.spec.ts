@@ -293,7 +293,13 @@ vethTest('a copied batch is memory of JavaScript’s own: what was kept stays as
     first.dispose()
     print('first')
     const second = await batches()
-    print({ inPool, moved: moved.byteLength > 0, second: numberOf(packetOf(second.bytes(0)).payload) })
+    const view = second.bytes(0)
+    print({ inPool, moved: moved.byteLength > 0, second: numberOf(packetOf(view).payload) })
+    for (const _ of ['same size', 'another', 'the first again']) {
+      const batch = await batches()
+      const bytes = batch.bytes(0)
+      print({ again: bytes === view, length: bytes.length, number: numberOf(packetOf(bytes).payload) })
+    }
     await ended(xdp)
     `,
   )
@@ -305,6 +311,54 @@ vethTest('a copied batch is memory of JavaScript’s own: what was kept stays as
   await far.send({ count: 1, first: 1 })
   near.tell('sent')
   expect(await near.next()).toEqual({ inPool: 1, moved: true, second: 1 })
+  // Debug mode gives each batch memory of its own, so that a late look at an earlier one fails.
+  for (const [number, size, again] of [
+    [2, 64, !debugMode],
+    [3, 100, false],
+    [4, 64, false],
+  ] as const) {
+    await far.send({ count: 1, first: number, sizes: [size] })
+    near.tell('sent')
+    expect(await near.next()).toEqual({ again, length: 42 + size, number })
+  }
+  expect((await near.end()).code).toBe(0)
+})
+
+vethTest('by default batches are long, and leave a small UMEM frames to receive into', {}, async (pair) => {
+  const near = startNear(
+    pair,
+    `
+    const come = () => Number(/wraith0: *[0-9]+ +([0-9]+)/.exec(readFileSync('/proc/self/net/dev', 'utf8'))[1])
+    for (const [options, count] of [[{ frames: 4096 }, 600], [{ frames: 64 }, 40], [{ frames: 64, batchSize: 30 }, 40]]) {
+      const xdp = await open(options)
+      const before = come()
+      print('open')
+      await next()
+      await until(() => come() >= before + count)
+      let frames = 0
+      let longest = 0
+      await until(() => {
+        const batch = xdp.tryReceive()
+        frames += batch?.length ?? 0
+        longest = Math.max(longest, batch?.length ?? 0)
+        return frames === count
+      })
+      print(longest)
+      await ended(xdp)
+    }
+    `,
+  )
+  const far = new FarEnd(pair.far)
+  for (const [count, longest] of [
+    [600, 256],
+    [40, 14],
+    [40, 30],
+  ] as const) {
+    expect(await near.next()).toBe('open')
+    await far.send({ count })
+    near.tell('sent')
+    expect(await near.next()).toBe(longest)
+  }
   expect((await near.end()).code).toBe(0)
 })
 

@@ -171,7 +171,7 @@ export interface XdpOpenOptions {
   /** Entries of the TX ring. */
   txRing?: number
   /** Rows of a batch. */
-  batchSize: number
+  batchSize?: number
   /** Microseconds of SO_BUSY_POLL; none: no busy polling. */
   busyPollUsecs?: number
   /** Packets a poll takes. */

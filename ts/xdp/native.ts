@@ -59,7 +59,7 @@ export interface NativeXdpOptions {
   readonly txFrames?: number
   readonly rxRing?: number
   readonly txRing?: number
-  readonly batchSize: number
+  readonly batchSize?: number
   readonly busyPollUsecs?: number
   readonly busyPollBudget?: number
   readonly promiscuous: boolean

@@ -92,12 +92,7 @@ function attachOf(options: XdpAttachOptions): CheckedAttach {
 
 function nativeOptions(name: string, options: XdpQueuesOptions, split: boolean): NativeXdpOptions {
   const { mode = 'auto', memoryBudget = DEFAULT_BUDGET, frameSize = 2048, headroom = 0 } = options
-  const {
-    batchSize = 64,
-    promiscuous = false,
-    hugePages = false,
-    ticketTimeout = TICKET_TIMEOUT_MS,
-  } = options
+  const { promiscuous = false, hugePages = false, ticketTimeout = TICKET_TIMEOUT_MS } = options
   if (frameSize !== 2048 && frameSize !== 4096) {
     wholeNumber('frameSize', frameSize, 2048, 4096)
     throw new WraithError(
@@ -112,6 +107,7 @@ function nativeOptions(name: string, options: XdpQueuesOptions, split: boolean):
     txFrames: optional('txFrames', options.txFrames, (n, v) => wholeNumber(n, v, 0, MAX_FRAMES)),
     rxRing: optional('rxRing', options.rxRing, (n, v) => ringSize(n, v, 1)),
     txRing: optional('txRing', options.txRing, (n, v) => ringSize(n, v, 0)),
+    batchSize: optional('batchSize', options.batchSize, (n, v) => wholeNumber(n, v, 1, 1024)),
     ...optional('busyPoll', options.busyPoll, busyPoll),
   }
   const given = Object.fromEntries(Object.entries(optionals).filter(([, value]) => value !== undefined))
@@ -122,7 +118,6 @@ function nativeOptions(name: string, options: XdpQueuesOptions, split: boolean):
     memoryBudget: wholeNumber('memoryBudget', memoryBudget, MIN_FRAMES * 2048, MAX_BUDGET),
     frameSize,
     headroom: wholeNumber('headroom', headroom, 0, 4096),
-    batchSize: wholeNumber('batchSize', batchSize, 1, 1024),
     promiscuous: boolean('promiscuous', promiscuous),
     hugePages: boolean('hugePages', hugePages),
     split,

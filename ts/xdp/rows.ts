@@ -55,6 +55,8 @@ export class FrameRows implements Rows {
   #count = 0
   /** Where this batch is copied to; `undefined` while it is where the kernel wrote it. */
   #copies: ArrayBuffer | undefined
+  /** By row, views of copies, whose memory stays: used again for a frame of the same size. Empty ones are of memory that user code has moved. */
+  readonly #kept: (Bytes | undefined)[] = []
   /** For batches whose rows lie in several windows. */
   #spare: ArrayBuffer | undefined
   /** What was looked at last: the copies, or the window with this number. */
@@ -135,7 +137,13 @@ export class FrameRows implements Rows {
     if (this.#slots[row] === TAKEN)
       throw takenRow(row, 'Read it through its guard; a frame that was sent is gone.')
     const start = this.#starts[row] as number
-    return bytesOver(this.#present(start), start & WITHIN, this.#sizes[row] as number)
+    const size = this.#sizes[row] as number
+    if (!this.#copied) return bytesOver(this.#present(start), start & WITHIN, size)
+    const kept = this.#kept[row]
+    if (kept !== undefined && kept.byteOffset === start && kept.byteLength === size) return kept
+    const view = bytesOver(this.#present(start), start, size)
+    this.#kept[row] = view
+    return view
   }
 
   peer(): Peer {

@@ -46,7 +46,7 @@ export interface XdpQueuesOptions {
   readonly rxRing?: number
   /** Entries of each TX ring, a power of two; 0: only receives. Default 2048. */
   readonly txRing?: number
-  /** Most frames of a batch, 1 to 1024. Default 64. */
+  /** Most frames of a batch, 1 to 1024. Default: 256, or a quarter of what a queue receives into if that is less. */
   readonly batchSize?: number
   /** Default: off. */
   readonly busyPoll?: XdpBusyPoll

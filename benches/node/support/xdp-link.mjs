@@ -142,10 +142,11 @@ export class Link {
   }
 
   /**
-   * Rounds of: frames come while nobody reads; then they are read. Returns what the side said of each, after `warm` that do not count.
-   * `reading`: what must come out.
+   * Rounds of: frames come while nobody reads; then they are read. Returns what the side said of each, after `warm` that do not count, in
+   * which the engine compiles. `frames`: about as many as the UMEM holds by default, so that every round has its share of the collections
+   * that its garbage brings about, and their median does not depend on which rounds had one. `reading`: what must come out.
    */
-  async drain(side, { size, reading, rounds, warm = 4, frames = 16_384 }) {
+  async drain(side, { size, reading, rounds, warm = 8, frames = 30_000 }) {
     const answers = []
     for (let round = -warm; round < rounds; round++) {
       const answer = await this.#round(side, { size, reading, frames })

@@ -14,7 +14,7 @@ import { udpErrors, ways } from './xdp-ways.mjs'
 
 const options = JSON.parse(process.argv[2])
 const { side, how, size, heap = false, echo = false } = options
-const { batchSize = 64, views, frames, memoryBudget } = options
+const { batchSize, views, frames, memoryBudget } = options
 /** Asked for; the system's limit clamps it. */
 const RECV_BUFFER = 4 << 20
 const BURST = 64
@@ -36,7 +36,7 @@ function done() {
 
 async function openXdp() {
   const given = {
-    batchSize,
+    ...(batchSize && { batchSize }),
     ...(views && { views }),
     ...(frames && { frames }),
     ...(memoryBudget && { memoryBudget }),

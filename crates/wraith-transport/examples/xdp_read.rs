@@ -71,7 +71,7 @@ mod linux {
     pub(super) fn run() -> Result<(), String> {
         let wanted = arguments()?;
         let options = XdpOptions {
-            batch_size: wanted.batch,
+            batch_size: Some(wanted.batch),
             ..XdpOptions::new(wanted.interface.as_str(), Filter::udp_ports([wanted.port]))
         };
         let mut device = XdpDevice::open(&options).map_err(|error| error.to_string())?;

@@ -46,7 +46,7 @@ pub struct XdpOpenOptions {
     /// Entries of the TX ring.
     pub tx_ring: Option<u32>,
     /// Rows of a batch.
-    pub batch_size: u32,
+    pub batch_size: Option<u32>,
     /// Microseconds of SO_BUSY_POLL; none: no busy polling.
     pub busy_poll_usecs: Option<u32>,
     /// Packets a poll takes.
@@ -106,7 +106,6 @@ impl OpenXdp {
             umem,
             xdp_umem,
             device: Arc::clone(&device),
-            batch_size: options.batch_size,
             numbers: Arc::clone(&numbers),
         };
         if !self.split {
@@ -157,7 +156,7 @@ fn convert(given: &XdpOpenOptions) -> Result<XdpOptions, Error> {
         tx_frames: given.tx_frames,
         rx_ring: given.rx_ring,
         tx_ring: given.tx_ring,
-        batch_size: given.batch_size as usize,
+        batch_size: given.batch_size.map(|rows| rows as usize),
         busy_poll: given.busy_poll_usecs.map(|usecs| BusyPoll { usecs, budget }),
         promiscuous: given.promiscuous,
         memory: MemoryOptions { mlock: false, huge_pages: given.huge_pages },

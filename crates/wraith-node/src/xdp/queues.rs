@@ -67,6 +67,7 @@ pub struct Queues {
     pub(super) xdp_umem: Option<XdpUmem>,
     /// Without sockets: its filter, and what it is.
     pub(super) device: Arc<Mutex<XdpDevice>>,
+    /// Most rows of a batch.
     pub(super) batch_size: usize,
     /// Those of the sockets.
     _numbers: Arc<Vec<OwnerNumber>>,
@@ -77,7 +78,6 @@ pub(super) struct Around {
     pub(super) umem: Arc<UmemPool>,
     pub(super) xdp_umem: Option<XdpUmem>,
     pub(super) device: Arc<Mutex<XdpDevice>>,
-    pub(super) batch_size: usize,
     pub(super) numbers: Arc<Vec<OwnerNumber>>,
 }
 
@@ -88,13 +88,14 @@ impl Queues {
             ours: Arc::clone(socket.metrics()),
             kernel: KernelStatistics::default(),
         });
+        let batch_size = sockets.iter().map(XdpSocket::batch_size).max().unwrap_or(0);
         Arc::new(Queues {
             counters: Mutex::new(counters.collect()),
             resting: Mutex::new(Some(sockets)),
             umem: around.umem,
             xdp_umem: around.xdp_umem,
             device: around.device,
-            batch_size: around.batch_size,
+            batch_size,
             _numbers: around.numbers,
         })
     }

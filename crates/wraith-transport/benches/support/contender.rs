@@ -44,7 +44,7 @@ pub(crate) trait Contender {
 }
 
 pub(crate) fn options(link: &Link, batch: usize, rings: RingsKind) -> XdpOptions {
-    XdpOptions { batch_size: batch, rings, ..XdpOptions::new(&link.near, Filter::udp_ports([PORT])) }
+    XdpOptions { batch_size: Some(batch), rings, ..XdpOptions::new(&link.near, Filter::udp_ports([PORT])) }
 }
 
 /// [`XdpSocket`](wraith_transport::xdp::XdpSocket).

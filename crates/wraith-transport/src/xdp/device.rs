@@ -220,7 +220,7 @@ fn open_queue(
         owner: seat.as_ref().map_or(asked.unwrap_or(Owner::RUST), Seat::owner),
         rings: layout.rings,
         fill: layout.fill,
-        batch_size: options.batch_size,
+        batch_size: layout.batch_size,
         busy_poll: options.busy_poll.is_some(),
     };
     let socket = XdpSocket::new(core, rings, config, zero_copy, seat)?;

@@ -19,6 +19,7 @@ pub(super) struct Layout {
     pub(super) frames: u32,
     /// Frames that the kernel gets to receive into.
     pub(super) fill: u32,
+    pub(super) batch_size: usize,
     /// Frames of the UMEM that it uses: its own, or that of all.
     pub(super) umem_frames: u32,
     pub(super) frame_size: u32,
@@ -66,7 +67,8 @@ impl XdpOptions {
         }
         let umem_frames = self.umem_frames(queues.len() as u32, frames, fill, frame_size)?;
         let rings = RingSizes { fill: deep, rx, tx, completion: deep };
-        Ok(Layout { queues, frames, fill, umem_frames, frame_size, headroom, rings })
+        let batch_size = self.batch_size.unwrap_or(XdpOptions::DEFAULT_BATCH.min(fill as usize / 4).max(1));
+        Ok(Layout { queues, frames, fill, batch_size, umem_frames, frame_size, headroom, rings })
     }
 
     /// Frames of each queue of an interface.
@@ -155,12 +157,8 @@ impl XdpOptions {
         if ![2048, 4096].contains(&self.frame_size) {
             return range(format!("frame_size is {}; allowed are 2048 and 4096", self.frame_size));
         }
-        if !(1..=XdpOptions::MAX_BATCH).contains(&self.batch_size) {
-            return range(format!(
-                "batch_size is {}; allowed are 1 to {}",
-                self.batch_size,
-                XdpOptions::MAX_BATCH
-            ));
+        if let Some(batch) = self.batch_size.filter(|batch| !(1..=XdpOptions::MAX_BATCH).contains(batch)) {
+            return range(format!("batch_size is {batch}; allowed are 1 to {}", XdpOptions::MAX_BATCH));
         }
         if self.busy_poll.is_some_and(|busy| busy.budget == 0) {
             return range("busy_poll.budget is 0; allowed are 1 to 65535".into());
@@ -273,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_leaves_the_kernel_frames_to_receive_into() {
+        for (frames, batch) in [(32_768, 256), (1170, 256), (1169, 255), (64, 14), (16, 3)] {
+            let few = XdpOptions { frames: Some(frames), ..options() };
+            assert_eq!(few.layout(&interface(1, 1500)).unwrap().batch_size, batch, "{frames}");
+            let asked = XdpOptions { batch_size: Some(700), ..few };
+            assert_eq!(asked.layout(&interface(1, 1500)).unwrap().batch_size, 700);
+        }
+        let only_sends = XdpOptions { filter: Filter::none(), ..options() };
+        assert_eq!(only_sends.layout(&interface(1, 1500)).unwrap().batch_size, 1);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_name() {
         let refuse = |change: &dyn Fn(&mut XdpOptions), word: &str| {
             let mut options = options();
@@ -282,8 +292,8 @@ mod tests {
             assert!(error.message().contains(word), "{error}");
         };
         refuse(&|o| o.frame_size = 1500, "frame_size is 1500");
-        refuse(&|o| o.batch_size = 0, "batch_size is 0");
-        refuse(&|o| o.batch_size = 1025, "allowed are 1 to 1024");
+        refuse(&|o| o.batch_size = Some(0), "batch_size is 0");
+        refuse(&|o| o.batch_size = Some(1025), "allowed are 1 to 1024");
         refuse(&|o| o.headroom = 1800, "headroom is 1800");
         refuse(&|o| o.rx_ring = Some(0), "rx_ring is 0");
         refuse(&|o| o.tx_ring = Some(1000), "tx_ring is 1000");

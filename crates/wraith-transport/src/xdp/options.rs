@@ -65,8 +65,9 @@ pub struct XdpOptions {
     pub tx_ring: Option<u32>,
     /// Whose code the rings are.
     pub rings: RingsKind,
-    /// Most frames of a batch, 1 to 1024, by default 64.
-    pub batch_size: usize,
+    /// Most frames of a batch, 1 to 1024; `None`: 256, or a quarter of those that a queue receives into if that is less, so that no batch
+    /// leaves the kernel without frames.
+    pub batch_size: Option<usize>,
     /// Busy polling.
     pub busy_poll: Option<BusyPoll>,
     /// Receive also what is addressed to others, for as long as the device is open.
@@ -85,6 +86,8 @@ pub struct XdpOptions {
 impl XdpOptions {
     /// Largest `batch_size`.
     pub const MAX_BATCH: usize = 1024;
+    /// Most frames of a batch without being asked for: what a batch costs besides its frames is a small part then.
+    pub const DEFAULT_BATCH: usize = 256;
     /// Most frames that a queue gets without being asked for: a burst of 32768 is lost from 4096 frames on a busy machine.
     pub const DEFAULT_FRAMES: u32 = 32_768;
     /// Most frames of a queue.
@@ -111,7 +114,7 @@ impl XdpOptions {
             rx_ring: None,
             tx_ring: None,
             rings: RingsKind::default(),
-            batch_size: 64,
+            batch_size: None,
             busy_poll: None,
             promiscuous: false,
             memory: MemoryOptions::default(),

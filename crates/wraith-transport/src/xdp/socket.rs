@@ -126,6 +126,11 @@ impl XdpSocket {
         self.config.queue
     }
 
+    /// Most frames of a batch.
+    pub fn batch_size(&self) -> usize {
+        self.config.batch_size
+    }
+
     /// Whether the driver uses the UMEM without copying.
     pub fn is_zero_copy(&self) -> bool {
         self.zero_copy

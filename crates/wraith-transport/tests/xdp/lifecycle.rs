@@ -140,6 +140,8 @@ fn an_interface_that_is_down_for_a_while_goes_on() {
         let mut device = open(Filter::udp_ports([PORT]));
         for round in 0..3 {
             ip("link set wraith0 down");
+            // What the kernel had kept back until it knew the neighbour can have come since the last look.
+            drain(&mut device.sockets_mut()[0]);
             assert!(matches!(device.sockets_mut()[0].receive(), Received::Empty));
             ip("link set wraith0 up");
             let mut got = Vec::new();

@@ -100,7 +100,7 @@ fn batches_are_as_large_as_asked_and_end_once() {
     privileged("batches_are_as_large_as_asked_and_end_once", || {
         let far = linked(1);
         let sender = far.udp(&format!("{FAR}:0"));
-        let options = XdpOptions { batch_size: 8, ..options(Filter::udp_ports([PORT])) };
+        let options = XdpOptions { batch_size: Some(8), ..options(Filter::udp_ports([PORT])) };
         let mut device = XdpDevice::open(&options).unwrap();
         send_patterns(&sender, near(PORT), 0..20, 64);
         let socket = &mut device.sockets_mut()[0];

@@ -180,7 +180,7 @@ fn the_smallest_rings_work() {
             frames: Some(XdpOptions::MIN_FRAMES),
             rx_ring: Some(1),
             tx_ring: Some(1),
-            batch_size: 1,
+            batch_size: Some(1),
             ..options(Filter::udp_ports([PORT]))
         };
         let mut device = XdpDevice::open(&smallest).unwrap();
