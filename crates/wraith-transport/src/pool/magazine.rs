@@ -6,7 +6,7 @@
 //!
 //! Owner and robber exclude each other as in Dekker's algorithm: each raises its flag, then looks at the other's.
 //! The fence between the two steps costs the owner nothing where the robber can have the kernel do it
-//! ([`Barrier`]). An owner that sees a robber goes to the free list instead; it never waits. A robber waits for the
+//! (`barrier.rs`). An owner that sees a robber goes to the free list instead; it never waits. A robber waits for the
 //! owner's few instructions, as a pop of the free list waits for a half-finished push.
 #![expect(unsafe_code, reason = "flags decide who has the stack to itself")]
 
