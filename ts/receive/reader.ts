@@ -10,7 +10,7 @@ import type { Rows } from './rows.js'
 /** What `consume` calls with each batch; a promise keeps the batch until it settles. */
 export type BatchHandler = (batch: Batch) => unknown
 
-/** What native tells a source's dispatcher; `crates/wraith-node/src/event_loop.rs` has the same numbers. */
+/** What native tells a source's dispatcher; `crates/wraith-node/src/event_loop/dispatch.rs` has the same numbers. */
 export const BATCH = 0
 export const WRITABLE = 1
 export const STARVED = 2

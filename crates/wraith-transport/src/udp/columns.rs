@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::peers::{PEER_ENTRY_BYTES, PEERS};
-use super::receiver::Row;
+use super::row::Row;
 use crate::error::{Code, Error};
 
 /// Both blocks start on a page and end on one.

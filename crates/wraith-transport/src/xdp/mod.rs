@@ -13,6 +13,7 @@
 mod abi;
 mod attachment;
 mod bpf;
+mod check;
 mod device;
 mod explain;
 mod filter;

@@ -43,3 +43,4 @@ mod statistics;
 mod support;
 mod traffic;
 mod waiting;
+mod waiting_forward;

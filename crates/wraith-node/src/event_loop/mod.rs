@@ -5,6 +5,9 @@
 //! with a batch that the consumer still holds, the handle watches for nothing.
 #![allow(unsafe_code, reason = "libuv and Node-API callbacks")]
 
+mod dispatch;
+mod turn;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
@@ -15,29 +18,10 @@ use napi::sys;
 use wraith_transport::Error;
 use wraith_transport::udp::Received;
 
+use self::dispatch::Kind;
+use self::turn::handle_ready;
 use crate::raw::{self, Env, Value, check};
-use crate::sys::now_ns;
 use crate::uv::{self, Poll, PollCallback};
-
-/// What the dispatcher is told; `ts/udp/reader.ts` has the same numbers.
-#[derive(Clone, Copy)]
-enum Kind {
-    Batch = 0,
-    Writable = 1,
-    Starved = 2,
-    Closed = 3,
-    Failed = 4,
-}
-
-/// What the dispatcher answers to a batch: it is over. Any other answer: the consumer ends it, or has ended it, and
-/// `reading` says whether to go on. It has to be set inside the call and not by the answer, because microtasks run
-/// between the two, and may have ended the batch and begun to read again.
-const DONE: i32 = 0;
-
-/// One turn of the loop gives a source at most this many packets, or this much time with all that the handlers and
-/// their microtasks take, before timers and other sources get theirs.
-const TURN_ROWS: usize = 1024;
-const TURN_NS: u64 = 4_000_000;
 
 /// Where a source is between its start and the end of its descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,13 +41,6 @@ pub(crate) enum End {
     Explicit,
     /// With its isolate: a successor may go on with what is shared.
     Isolate,
-}
-
-enum Outcome {
-    Returned(i32),
-    Threw,
-    /// The isolate is being terminated: leave the loop without another call.
-    Gone,
 }
 
 /// What became of sends that had waited.
@@ -235,79 +212,6 @@ impl OnLoop {
             poll.stop();
         }
     }
-
-    /// Tells the facade of an error that nobody called for.
-    fn report(&self, error: &Error) {
-        let mut scope = ptr::null_mut();
-        // SAFETY: the scope is closed below, on every way.
-        unsafe {
-            sys::napi_open_handle_scope(self.env, &mut scope);
-            if let Ok(value) = raw::error_value(self.env, error) {
-                self.call_with(Kind::Failed, value);
-            }
-            sys::napi_close_handle_scope(self.env, scope);
-        }
-    }
-
-    fn call(&self, kind: Kind, rows: Option<usize>) -> Outcome {
-        let mut scope = ptr::null_mut();
-        // SAFETY: the scope is closed below, on every way.
-        unsafe { sys::napi_open_handle_scope(self.env, &mut scope) };
-        let outcome = match raw::number(self.env, rows.unwrap_or(0) as f64) {
-            Ok(value) => self.call_with(kind, value),
-            Err(_) => Outcome::Gone,
-        };
-        // SAFETY: opened above.
-        unsafe { sys::napi_close_handle_scope(self.env, scope) };
-        outcome
-    }
-
-    /// Calls the dispatcher as Node calls a listener: next ticks and promises run before this returns.
-    fn call_with(&self, kind: Kind, value: Value) -> Outcome {
-        let env = self.env;
-        let (mut receiver, mut function, mut kind_value, mut result) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: a handle scope is open; the reference and the context live until the handle is closed.
-        let status = unsafe {
-            sys::napi_get_global(env, &mut receiver);
-            sys::napi_get_reference_value(env, self.dispatch.get(), &mut function);
-            sys::napi_create_int32(env, kind as i32, &mut kind_value);
-            let arguments = [kind_value, value];
-            sys::napi_make_callback(
-                env,
-                self.context.get(),
-                receiver,
-                function,
-                arguments.len(),
-                arguments.as_ptr(),
-                &mut result,
-            )
-        };
-        if status == sys::Status::napi_ok {
-            let mut answer = DONE;
-            // SAFETY: `result` is a handle of the open scope; anything but a number leaves DONE.
-            unsafe { sys::napi_get_value_int32(env, result, &mut answer) };
-            return Outcome::Returned(answer);
-        }
-        if status == sys::Status::napi_pending_exception && self.throw_uncaught() {
-            Outcome::Threw
-        } else {
-            Outcome::Gone
-        }
-    }
-
-    /// What a handler threw becomes an uncaught exception, as with any event. `false`: nothing was thrown, or nobody
-    /// caught it: the isolate is being terminated. The exception must be cleared all the same, or the clean-up aborts the
-    /// process.
-    fn throw_uncaught(&self) -> bool {
-        let mut thrown = ptr::null_mut();
-        // SAFETY: a handle scope is open.
-        unsafe { sys::napi_get_and_clear_last_exception(self.env, &mut thrown) };
-        // SAFETY: as above, and `thrown` is a handle of it.
-        raw::runs_javascript(self.env)
-            && unsafe { sys::napi_fatal_exception(self.env, thrown) } == sys::Status::napi_ok
-            && raw::runs_javascript(self.env)
-    }
 }
 
 /// Starts to watch over a source: the poll handle on `fd` (which watches for nothing yet), the callback, the clean-up.
@@ -391,101 +295,4 @@ unsafe extern "C" fn handle_closed<S: Source>(handle: *mut c_void) {
         sys::napi_async_destroy(on_loop.env, on_loop.context.get());
         sys::napi_remove_async_cleanup_hook(on_loop.cleanup.get());
     }
-}
-
-/// # Safety
-/// Called by libuv with a handle of ours.
-unsafe extern "C" fn handle_ready<S: Source>(handle: *mut c_void, status: c_int, events: c_int) {
-    // SAFETY: a handle of ours, by this function's contract.
-    let data = unsafe { uv::data(handle) }.cast_const().cast::<S>();
-    // SAFETY: the handle holds a count until its close callback. This one is for the time of the call: a handler that
-    // runs the loop itself, as some addons can, may get there before it returns.
-    let source = unsafe {
-        Rc::increment_strong_count(data);
-        Rc::from_raw(data)
-    };
-    let source = &*source;
-    if status < 0 {
-        // libuv stops a handle on EPOLLERR (a refused datagram, an interface that went down): watch again.
-        source.take_error();
-        source.on_loop().watched.set(0);
-        source.on_loop().watch_or_report();
-        return;
-    }
-    if events & uv::WRITABLE != 0 {
-        flush(source);
-    }
-    if events & uv::READABLE != 0 {
-        drain(source);
-    }
-}
-
-/// Sends what waited, and tells when the source takes more again.
-fn flush<S: Source>(source: &S) {
-    let Some(flushed) = source.flush() else { return };
-    let on_loop = source.on_loop();
-    if let Some(error) = &flushed.error {
-        on_loop.report(error);
-    }
-    if flushed.left == 0 && on_loop.is_open() {
-        on_loop.writing.set(false);
-        on_loop.watch_or_report();
-        on_loop.call(Kind::Writable, None);
-    }
-}
-
-fn drain<S: Source>(source: &S) {
-    let on_loop = source.on_loop();
-    let end = now_ns() + TURN_NS;
-    let mut left = TURN_ROWS;
-    // What a successor could get must not be taken out of the kernel for an isolate that is ending.
-    let shared = source.has_successor();
-    while on_loop.reading.get() {
-        if shared && !raw::runs_javascript(on_loop.env) {
-            return on_loop.halt();
-        }
-        let Some(received) = source.receive() else { return };
-        match received {
-            Received::Empty => break,
-            Received::Failed(error) => {
-                // What fails now will fail again at once: the user decides whether to resume.
-                on_loop.reading.set(false);
-                on_loop.watch_or_report();
-                return on_loop.report(&error);
-            }
-            // Without slots the dispatcher stops reading; whoever brings one home resumes.
-            Received::Starved => match on_loop.call(Kind::Starved, None) {
-                Outcome::Returned(supplied) if supplied > 0 => {}
-                Outcome::Gone => return on_loop.halt(),
-                _ => return on_loop.watch_or_report(),
-            },
-            Received::Rows { rows, more } => {
-                let batch = on_loop.batch_begins();
-                match on_loop.call(Kind::Batch, Some(rows)) {
-                    // Unless it was ended inside of the call and another one was begun since.
-                    Outcome::Returned(DONE) | Outcome::Threw => {
-                        if on_loop.batches.get() == batch {
-                            source.finish();
-                        }
-                    }
-                    Outcome::Returned(_) => {}
-                    Outcome::Gone => {
-                        source.abandon_batch();
-                        return on_loop.halt();
-                    }
-                }
-                left = left.saturating_sub(rows);
-                if !more || left == 0 || now_ns() >= end {
-                    break;
-                }
-            }
-        }
-    }
-    if on_loop.reading.get()
-        && source.is_short()
-        && matches!(on_loop.call(Kind::Starved, None), Outcome::Gone)
-    {
-        return on_loop.halt();
-    }
-    on_loop.watch_or_report();
 }
